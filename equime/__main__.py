@@ -1,0 +1,7 @@
+"""`python -m equime` is `equime`."""
+
+import sys
+
+from equime.cli import main
+
+sys.exit(main())
