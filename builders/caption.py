@@ -25,9 +25,7 @@ class Caption:
 
     name: ClassVar[str] = "caption"
     version: ClassVar[int] = 1
-    reads: ClassVar[tuple[str, ...]] = (
-        *("emotion", "action_units", "onset_ms", "apex_ms", "offset_ms", "seed"),
-    )
+    reads: ClassVar[tuple[str, ...]] = (*("emotion", "action_units", "onset_ms", "apex_ms", "offset_ms", "seed"),)
     writes: ClassVar[pa.Schema] = writes("caption")
 
     def load(self) -> None:

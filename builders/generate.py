@@ -22,9 +22,10 @@ import pyarrow as pa
 from equime import schema, video
 from equime.action_units import ActionUnit
 from equime.errors import EquimeError
-from equime.face import FaceFinder, read_image
+from equime.face import FaceFinder
 from equime.generators.warp import Still, Warp
 from equime.options import option
+from equime.photo import read_image
 from equime.portraits import inside
 from equime.stage import Row, writes
 
@@ -115,7 +116,5 @@ def _still(warp: Warp, faces: Path, source: str, sha256: str) -> Still:
     path = inside(faces, source)
     image = read_image(path)
     if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != sha256:
-        raise EquimeError(
-            f"{source} is not the picture that was planned: sha256 {found[:12]}, not {sha256[:12]}"
-        )
+        raise EquimeError(f"{source} is not the picture that was planned: sha256 {found[:12]}, not {sha256[:12]}")
     return warp.still(image, _finder())

@@ -151,13 +151,9 @@ class ActionUnit:
         if self.au not in FACS:
             raise EquimeError(f"expected a FACS action unit number, got {self.au = }; see action_units.NAMES")
         if self.side not in SIDES:
-            raise EquimeError(
-                f"expected side L, R, B (both) or U (one, unsaid), got {self.side = }; correct it"
-            )
+            raise EquimeError(f"expected side L, R, B (both) or U (one, unsaid), got {self.side = }; correct it")
         if self.intensity is not None and self.intensity not in tuple(INTENSITIES):
-            raise EquimeError(
-                f"expected an intensity letter A to E or None, got {self.intensity = }; correct it"
-            )
+            raise EquimeError(f"expected an intensity letter A to E or None, got {self.intensity = }; correct it")
 
     def __lt__(self, other: object) -> bool:
         """Order by number, side, intensity."""
@@ -368,9 +364,7 @@ class _Parser:
 
     def bad(self, token: str) -> EquimeError:
         text = self.text
-        return EquimeError(
-            f"expected action units like '4+R12B', got {token = } in {text = }; correct that cell"
-        )
+        return EquimeError(f"expected action units like '4+R12B', got {token = } in {text = }; correct that cell")
 
 
 def format(units: Coding | Iterable[ActionUnit]) -> str:

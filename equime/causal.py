@@ -178,9 +178,7 @@ class UnitModel:
         """Every set of units (sorted numbers) with its exact probability; they sum to 1."""
         choices = [{(): 1.0 - block.active, **block.chances} for block in self.blocks]
         table = {
-            tuple(sorted(sum(keys, ()))): math.prod(
-                choice[key] for choice, key in zip(choices, keys, strict=True)
-            )
+            tuple(sorted(sum(keys, ()))): math.prod(choice[key] for choice, key in zip(choices, keys, strict=True))
             for keys in product(*choices)
         }
         return {key: chance / self.some_from[0] for key, chance in table.items() if key}

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from equime.errors import EquimeError
-from equime.face import Face, region_mask
+from equime.mesh import Face, region_mask
 
 Array = npt.NDArray[Any]
 Method = Literal["dis", "farneback", "tvl1"]
@@ -72,13 +72,9 @@ def dense(reference: Array, frame: Array, method: Method = "dis", preset: Preset
     if method == "tvl1":
         contrib: Any = getattr(cv2, "optflow", None)
         if contrib is None:
-            raise EquimeError(
-                "TV-L1 needs OpenCV's contrib: run `pip install opencv-contrib-python-headless`"
-            )
+            raise EquimeError("TV-L1 needs OpenCV's contrib: run `pip install opencv-contrib-python-headless`")
         return np.asarray(contrib.DualTVL1OpticalFlow_create().calc(a, b, None))
-    raise EquimeError(
-        f"expected dis (ultrafast, fast, medium), farneback or tvl1, got {method = } {preset = }"
-    )
+    raise EquimeError(f"expected dis (ultrafast, fast, medium), farneback or tvl1, got {method = } {preset = }")
 
 
 def strain(flow: Array, formula: Formula = "half") -> Array:
@@ -233,7 +229,7 @@ def traces(
     Args:
         frames: T frames, uint8 (H, W, 3) or (H, W); the first `count` are taken as neutral.
         face: The face in those first frames, in their pixels.
-        regions: (name, side) pairs, the names of `face.REGIONS` and `face.PARTS`, sides R, L or B.
+        regions: (name, side) pairs, the names of `mesh.REGIONS` and `mesh.PARTS`, sides R, L or B.
         count: How many frames make the neutral reference.
         motion: The head motion to take out (see `stabilise`); None leaves it in.
         method: See `dense`.
@@ -348,7 +344,7 @@ def crossings(trace: Array, fraction: float = 0.1, baseline: float = 0.0) -> Cro
 
     On noiseless sine-squared pulses of 8 frames and more: symmetric, the apex is exact and onset and offset
     are within 0.3 frames; falling twice as slowly as it rose, the apex is up to 0.6 frames late. Noise moves
-    onset and offset where it nears a tenth of the peak: then measure in a finer region (`face.PARTS`).
+    onset and offset where it nears a tenth of the peak: then measure in a finer region (`mesh.PARTS`).
 
     Args:
         trace: float (T,) displacement along the movement's own direction (see `project`): a rise, not a fall.

@@ -127,7 +127,5 @@ def _strata(subjects: Sequence[tuple[str, Hashable]]) -> dict[str, Hashable]:
     for subject, stratum in subjects:
         if strata.setdefault(subject, stratum) != stratum:
             both = (strata[subject], stratum)
-            raise EquimeError(
-                f"expected one stratum for {subject = }, got {both = }; give its rows the same labels"
-            )
+            raise EquimeError(f"expected one stratum for {subject = }, got {both = }; give its rows the same labels")
     return strata

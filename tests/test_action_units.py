@@ -20,8 +20,7 @@ from equime.action_units import (
 from equime.errors import EquimeError
 
 EVERY_UNIT = [
-    ActionUnit(au, side, intensity)
-    for au, side, intensity in itertools.product(FACS, SIDES, (None, *INTENSITIES))
+    ActionUnit(au, side, intensity) for au, side, intensity in itertools.product(FACS, SIDES, (None, *INTENSITIES))
 ]
 
 

@@ -110,9 +110,7 @@ def test_conditioning_is_exact_against_enumeration() -> None:
 
 
 @pytest.mark.parametrize("emotion", EMOTIONS)
-def test_sampled_units_follow_the_exact_distribution(
-    emotion: str, programmes: dict[str, list[Programme]]
-) -> None:
+def test_sampled_units_follow_the_exact_distribution(emotion: str, programmes: dict[str, list[Programme]]) -> None:
     table = MODEL.units[emotion].distribution()
     clips = [tuple(unit.au for unit in programme.units) for programme in programmes[emotion]]
     known = sorted({au for key in table for au in key})
@@ -127,9 +125,7 @@ def test_sampled_units_follow_the_exact_distribution(
 
 
 @pytest.mark.parametrize("emotion", ["happiness", "surprise", "anger", "disgust"])
-def test_sampled_units_lie_within_the_tables_intervals(
-    emotion: str, programmes: dict[str, list[Programme]]
-) -> None:
+def test_sampled_units_lie_within_the_tables_intervals(emotion: str, programmes: dict[str, list[Programme]]) -> None:
     n, units, pairs = pooled(emotion)
     clips = [{unit.au for unit in programme.units} for programme in programmes[emotion]]
     shown = {(au,): k for au, k in units.items() if au not in NEVER}

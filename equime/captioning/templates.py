@@ -167,10 +167,8 @@ _NEUTRAL = (
 _TIMING = (
     "The movement starts at {onset} ms, peaks at {apex} ms and is over by {offset} ms, {span} ms in all.",
     "Onset is at {onset} ms, apex at {apex} ms and offset at {offset} ms, a span of {span} ms.",
-    "The movement builds {speed} from {onset} ms, reaches its apex at {apex} ms and has faded by"
-    " {offset} ms.",
-    "Lasting {span} ms, the movement rises {speed} from {onset} ms to an apex at {apex} ms and is"
-    " gone by {offset} ms.",
+    "The movement builds {speed} from {onset} ms, reaches its apex at {apex} ms and has faded by {offset} ms.",
+    "Lasting {span} ms, the movement rises {speed} from {onset} ms to an apex at {apex} ms and is gone by {offset} ms.",
 )
 
 
@@ -220,8 +218,7 @@ def caption_json(
     return {
         "emotion": emotion,
         "action_units": [
-            {"au": unit.au, "name": unit.name, "side": unit.side, "intensity": unit.intensity}
-            for unit in units
+            {"au": unit.au, "name": unit.name, "side": unit.side, "intensity": unit.intensity} for unit in units
         ],
         "onset_ms": onset_ms,
         "apex_ms": apex_ms,
@@ -279,9 +276,7 @@ def _joined(units: Sequence[ActionUnit], rng: Random) -> str:
     return ", ".join(told[:-1]) + ", and " + told[-1]
 
 
-def _timing(
-    onset_ms: float | None, apex_ms: float | None, offset_ms: float | None, rng: Random
-) -> dict[str, str]:
+def _timing(onset_ms: float | None, apex_ms: float | None, offset_ms: float | None, rng: Random) -> dict[str, str]:
     """The slots that speak of time; without times, no timing sentence and no pace."""
     if onset_ms is None or apex_ms is None or offset_ms is None:
         return {"timing": "", "pace": "", "kind": "facial expression"}

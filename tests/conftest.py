@@ -1,0 +1,50 @@
+"""Faces and workspaces that several test files share. Real ones: nothing here returns canned values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+from skimage import data
+
+
+@pytest.fixture(scope="session")
+def portrait() -> np.ndarray:
+    """scikit-image's astronaut, uint8 (512, 512, 3)."""
+    return data.astronaut()
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> Path:
+    """A folder of six different pictures of one real face: ann, bob, cat, dan, eve, fay."""
+    folder = tmp_path_factory.mktemp("faces")
+    image = Image.fromarray(portrait)
+    image.save(folder / "ann.png")
+    image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "bob.jpg", quality=95)
+    ImageEnhance.Brightness(image).enhance(0.8).save(folder / "cat.webp", quality=95)
+    ImageEnhance.Contrast(image).enhance(0.8).save(folder / "dan.png")
+    image.convert("L").save(folder / "eve.png")
+    image.crop((40, 0, 440, 400)).save(folder / "fay.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def workspace(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One subject, five clips of the packaged generator, captioned. Read only: copy it to change it."""
+    from equime.builders.caption import Caption
+    from equime.builders.generate import Generate
+    from equime.plan import PlanOptions, plan
+    from equime.stage import run
+    from equime.table import Table
+
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "faces").mkdir()
+    (folder / "faces" / "ann.png").write_bytes((faces / "ann.png").read_bytes())
+    stage = Generate(faces=folder / "faces")
+    plan(folder / "ws", PlanOptions(faces=folder / "faces", shard_rows=2), stage.shows)
+    table = Table(folder / "ws")
+    assert run(stage, table).failed == 0
+    assert run(Caption(), table).failed == 0
+    return folder / "ws"

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The fast suite without any extra: on the oldest `datasets` with the oldest Python at hand, and on the newest
+# with every Python from 3.11 on. What needs torch, torchcodec or decord is left out by the tests themselves.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+pythons() { # one interpreter for each minor version: those on PATH, then pyenv's
+    local minor found
+    for minor in 11 12 13 14; do
+        for found in "$(command -v "python3.$minor" || true)" \
+            "$(compgen -G "$(pyenv root 2>/dev/null)/versions/3.$minor.*/bin/python" | tail -n 1)"; do
+            if [ -n "$found" ] && "$found" -c "import sys; sys.exit(sys.version_info[:2] != (3, $minor))" \
+                2>/dev/null; then
+                echo "$found"
+                break
+            fi
+        done
+    done
+}
+
+check() { # python, requirement
+    local venv name
+    name=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-${2//[^A-Za-z0-9.]/}
+    venv=.venv-matrix-$name
+    [ -x "$venv/bin/python" ] || "$1" -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --upgrade pip
+    "$venv/bin/python" -m pip install --quiet --editable ".[demo]" "$2" \
+        pytest pytest-timeout hypothesis scipy imageio-ffmpeg
+    echo "== $("$venv/bin/python" --version), $("$venv/bin/python" -m pip freeze | grep '^datasets=')"
+    "$venv/bin/python" -m pytest -q -m "not slow"
+}
+
+mapfile -t found < <(pythons)
+[ "${#found[@]}" -gt 0 ] || { echo "no Python from 3.11 on was found" >&2; exit 1; }
+check "${found[0]}" "datasets==4.0.0"
+for python in "${found[@]}"; do
+    check "$python" "datasets>=5"
+done

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from equime import schema
+from equime.action_units import INTENSITIES
+from equime.causal import seed_of
+from equime.errors import EquimeError
+from equime.generators.warp import Warp
+from equime.locks import hold
+from equime.plan import PlanOptions, plan, replan
+from equime.table import Table
+
+
+def options(faces: Path, **changes) -> PlanOptions:
+    return dataclasses.replace(PlanOptions(faces=faces, per_emotion=1, seed=3, shard_rows=8), **changes)
+
+
+def rows(workspace: Path) -> list[dict]:
+    return list(Table(workspace).rows(schema.GROUPS["plan"].names))
+
+
+def some(faces: Path, folder: Path, *names: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for path in faces.iterdir():
+        if path.stem in names:
+            (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def planned(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace = tmp_path_factory.mktemp("plan") / "ws"
+    plan(workspace, options(faces, per_emotion=4), Warp.SHOWS)
+    return workspace
+
+
+def test_every_picture_gets_every_emotion_equally(planned: Path) -> None:
+    counts = Counter((row["subject_id"], row["emotion"]) for row in rows(planned))
+    assert counts == {(s, e): 4 for s in ("ann", "bob", "cat", "dan", "eve", "fay") for e in schema.EMOTIONS}
+
+
+def test_rows_keep_the_contract(planned: Path) -> None:
+    table = Table(planned)
+    for index in table.shards():
+        assert schema.check(table.read(index, schema.GROUPS["plan"].names)) == []
+    for row in rows(planned):
+        assert row["clip_id"] == f"{row['emotion']}/u_{row['subject_id']}_{row['sequence']:02d}"
+        assert row["noise_key"] == row["clip_id"]
+        assert row["seed"] == seed_of(3, row["clip_id"])
+        assert row["apex"] == round(row["apex_ms"] * 24 / 1000)
+        assert 0 < row["offset_ms"] - row["onset_ms"] <= 500
+        assert 0 < row["apex_ms"] - row["onset_ms"] <= 260
+        assert row["cell"] == "unknown|unknown|unknown"
+
+
+def test_only_what_the_generator_shows_is_planned(planned: Path) -> None:
+    for row in rows(planned):
+        assert row["action_units"]
+        for unit in row["action_units"]:
+            assert INTENSITIES.index(unit["intensity"]) <= INTENSITIES.index(Warp.SHOWS[unit["au"]])
+
+
+def test_splits_hold_subjects_apart(planned: Path) -> None:
+    splits = {(row["subject_id"], row["split"]) for row in rows(planned)}
+    assert len(splits) == 6
+    assert {split for _, split in splits} == set(schema.SPLITS)
+
+
+def test_planning_twice_is_the_same_and_adds_nothing(planned: Path, faces: Path, tmp_path: Path) -> None:
+    again = tmp_path / "ws"
+    report = plan(again, options(faces, per_emotion=4), Warp.SHOWS)
+    assert report.new_rows == report.rows == 120
+    assert plan(again, options(faces, per_emotion=4), Warp.SHOWS).new_rows == 0
+    for index in Table(planned).shards():
+        one, other = (Table(ws).shard_path("plan", index).read_bytes() for ws in (planned, again))
+        assert one == other
+
+
+def test_more_faces_change_no_earlier_row(faces: Path, tmp_path: Path) -> None:
+    folder = some(faces, tmp_path / "faces", "bob", "dan", "fay")
+    plan(tmp_path / "ws", options(folder), Warp.SHOWS)
+    table = Table(tmp_path / "ws")
+    before = rows(table.path)
+    shards = {index: table.shard_path("plan", index).read_bytes() for index in table.shards()}
+    some(faces, folder, "ann", "eve")
+    report = plan(table.path, options(folder), Warp.SHOWS)
+    assert report.new_rows == 10
+    assert {index: table.shard_path("plan", index).read_bytes() for index in shards} == shards
+    after = rows(table.path)
+    assert after[: len(before)] == before
+    assert {row["epoch"] for row in before} == {0}
+    assert {row["epoch"] for row in after[len(before) :]} == {1}
+
+
+def test_more_clips_continue_the_sequence(faces: Path, tmp_path: Path) -> None:
+    folder = some(faces, tmp_path / "faces", "ann")
+    plan(tmp_path / "ws", options(folder), Warp.SHOWS)
+    assert plan(tmp_path / "ws", options(folder, per_emotion=3), Warp.SHOWS).new_rows == 10
+    sequences = Counter((row["emotion"], row["sequence"]) for row in rows(tmp_path / "ws"))
+    assert sequences == {(emotion, n): 1 for emotion in schema.EMOTIONS for n in (1, 2, 3)}
+
+
+def test_several_pictures_of_a_subject_share_its_split(faces: Path, tmp_path: Path) -> None:
+    lines = [
+        "subject_id,path,gender",
+        "1,ann.png,f",
+        "1,bob.jpg,f",
+        "2,cat.webp,m",
+        "3,dan.png,m",
+        "4,eve.png,",
+    ]
+    (faces / "t.csv").write_text("\n".join(lines))
+    try:
+        plan(tmp_path / "ws", options(faces / "t.csv"), Warp.SHOWS)
+    finally:
+        (faces / "t.csv").unlink()
+    mine = [row for row in rows(tmp_path / "ws") if row["subject_id"] == "1"]
+    assert len({row["clip_id"] for row in mine}) == 10
+    assert len({row["split"] for row in mine}) == 1
+    assert {row["sequence"] for row in mine} == {1, 2}
+    assert {row["clip_id"][:12] for row in mine if row["emotion"] == "anger"} == {
+        "anger/f_1_01",
+        "anger/f_1_02",
+    }
+
+
+def test_fewer_than_three_subjects_are_all_train(faces: Path, tmp_path: Path) -> None:
+    folder = some(faces, tmp_path / "faces", "ann", "bob")
+    assert plan(tmp_path / "ws", options(folder), Warp.SHOWS).by_split == {"train": 10}
+
+
+def test_pseudonyms_hide_file_names(faces: Path, tmp_path: Path) -> None:
+    plan(tmp_path / "ws", options(some(faces, tmp_path / "f", "ann"), pseudonyms=True), Warp.SHOWS)
+    public = [{k: v for k, v in row.items() if k not in schema.UNPUBLISHED} for row in rows(tmp_path / "ws")]
+    assert "ann" not in json.dumps(public)
+
+
+def test_another_seed_is_refused_and_replace_says_what_goes_stale(faces: Path, tmp_path: Path) -> None:
+    folder = some(faces, tmp_path / "faces", "ann", "bob")
+    plan(tmp_path / "ws", options(folder), Warp.SHOWS)
+    before = rows(tmp_path / "ws")
+    with pytest.raises(EquimeError, match="--replace"):
+        plan(tmp_path / "ws", options(folder, seed=4), Warp.SHOWS)
+    heard: list[str] = []
+    refuse = replan(tmp_path / "ws", options(folder, seed=4), Warp.SHOWS, lambda lines: bool(heard.extend(lines)))
+    assert refuse is None
+    assert heard == ["plan: 2 of 2 shards"]
+    assert rows(tmp_path / "ws") == before
+    assert replan(tmp_path / "ws", options(folder, seed=4), Warp.SHOWS, lambda lines: True) is not None
+    assert {row["seed"] for row in rows(tmp_path / "ws")}.isdisjoint({row["seed"] for row in before})
+    some(faces, folder, "ann")
+    (folder / "bob.jpg").unlink()
+    replan(tmp_path / "ws", options(folder, seed=4), Warp.SHOWS, lambda lines: True)
+    assert len(rows(tmp_path / "ws")) == 5
+
+
+def test_nothing_usable_makes_no_plan(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_text("no")
+    with pytest.raises(EquimeError, match=r"no usable face in .*bad.png"):
+        plan(tmp_path / "ws", options(tmp_path), Warp.SHOWS)
+
+
+def test_a_second_plan_at_the_same_time_waits_its_turn(faces: Path, tmp_path: Path) -> None:
+    plan(tmp_path / "ws", options(faces), Warp.SHOWS)
+    with hold(tmp_path / "ws" / "plan"), pytest.raises(EquimeError, match="is being written by process"):
+        plan(tmp_path / "ws", options(faces, per_emotion=2), Warp.SHOWS)
+
+
+def test_the_report_says_what_is_never_planned(faces: Path, tmp_path: Path) -> None:
+    report = plan(tmp_path / "ws", options(some(faces, tmp_path / "f", "ann")), Warp.SHOWS)
+    assert 0 < report.unplanned_units["overall"] < 0.2
+    assert "no generator shows" in str(report)

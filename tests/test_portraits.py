@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from equime.errors import EquimeError
+from equime.portraits import Portrait, Rejected, inside, pseudonym, read_portraits, screen
+
+
+def write_table(path: Path, *rows: str, header: str = "subject_id,path,gender,age,race,neutral,licence") -> Path:
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_a_folder_names_its_subjects_in_order(faces: Path) -> None:
+    portraits, rejected = read_portraits(faces)
+    assert [p.subject_id for p in portraits] == ["ann", "bob", "cat", "dan", "eve", "fay"]
+    assert {p.path for p in portraits} == {path.name for path in faces.iterdir()}
+    assert not rejected
+
+
+def test_odd_file_names_become_ids_and_clashes_are_rejected(tmp_path: Path, faces: Path) -> None:
+    picture = (faces / "ann.png").read_bytes()
+    for name in ("a_b c.png", "a-b-c.PNG", "___.png", ".hidden.png", "notes.txt"):
+        (tmp_path / name).write_bytes(picture)
+    portraits, rejected = read_portraits(tmp_path)
+    assert [p.subject_id for p in portraits] == ["a-b-c"]
+    assert len(rejected) == 2
+    assert "was named before" in " ".join(r.reason for r in rejected)
+    assert "should match" in " ".join(r.reason for r in rejected)
+
+
+def test_a_table_keeps_zeros_and_reads_labels(tmp_path: Path, faces: Path) -> None:
+    table = write_table(
+        tmp_path / "faces.csv",
+        "006,a.png,F,34,Latino_Hispanic,,CC0",
+        "006,b.png,,,,-1,",
+        "007,b.png,male,60+,white,true,",
+        "008,c.png,x,,,,",
+        "009,d.png,f,17,,,",
+        "010,e.png,f,,martian,,",
+        "011,f.png,f,30-39,,maybe,",
+        "a b,g.png,,,,,",
+    )
+    portraits, rejected = read_portraits(table)
+    assert portraits == [
+        Portrait("006", "a.png", gender="female", age="30-39", race="latino hispanic", licence="CC0"),
+        Portrait("007", "b.png", gender="male", age="60+", race="white"),
+    ]
+    reasons = {r.path: r.reason for r in rejected}
+    for path, word in {
+        "b.png": "not neutral",
+        "c.png": "gender should be",
+        "d.png": "18 or more",
+        "e.png": "race should be",
+        "f.png": "neutral should be",
+        "g.png": "subject id should match",
+    }.items():
+        assert word in reasons[path]
+
+
+def test_parquet_equals_csv(tmp_path: Path) -> None:
+    csv = write_table(tmp_path / "t.csv", "x,a.png,m,41,asian,1,CC0", "y,b.png,,,,,")
+    rows = [
+        {"subject_id": "x", "path": "a.png", "gender": "m", "age": 41.0, "race": "asian", "licence": "CC0"},
+        {"subject_id": "y", "path": "b.png"},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+    assert read_portraits(tmp_path / "t.parquet") == read_portraits(csv)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: p / "none", "no such folder"),
+        (lambda p: p, "no picture in"),
+        (
+            lambda p: write_table(p / "t.csv", "1,2", header="who,where"),
+            r"lacks the columns \['subject_id', 'path'\]",
+        ),
+        (lambda p: write_table(p / "t.csv"), "has no rows"),
+    ],
+)
+def test_nothing_to_read_is_one_line(tmp_path: Path, make, message: str) -> None:
+    with pytest.raises(EquimeError, match=message) as error:
+        read_portraits(make(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_screening_finds_faces_and_names_what_it_leaves_out(tmp_path: Path, faces: Path) -> None:
+    good = (faces / "ann.png").read_bytes()
+    (tmp_path / "good.png").write_bytes(good)
+    (tmp_path / "copy.png").write_bytes(good)
+    (tmp_path / "cut.png").write_bytes(good[: len(good) // 2])
+    (tmp_path / "text.jpg").write_text("not an image")
+    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    face = np.asarray(Image.open(faces / "ann.png"))[0:300, 80:380]
+    two = Image.new("RGB", (700, 400), "grey")
+    two.paste(Image.fromarray(face), (380, 50))
+    two.paste(Image.fromarray(face).resize((180, 180)), (60, 100))
+    two.save(tmp_path / "two.png")
+    portraits, _ = read_portraits(tmp_path)
+    found = {one.path: one for one in screen([*portraits, Portrait("x", "../a.png")], tmp_path)}
+    assert found["copy.png"].sha256 == hashlib.sha256(good).hexdigest()
+    assert "the larger was taken" in found["two.png"].note
+    reasons = {path: one.reason for path, one in found.items() if isinstance(one, Rejected)}
+    assert reasons.keys() == {"good.png", "cut.png", "text.jpg", "dot.png", "noise.png", "../a.png"}
+    assert "same picture as subject 'copy'" in reasons["good.png"]
+    assert "no face" in reasons["noise.png"]
+    assert "leaves the folder" in reasons["../a.png"]
+    assert all("\n" not in reason for reason in reasons.values())
+
+
+def test_a_path_may_not_leave_its_folder(tmp_path: Path) -> None:
+    root = tmp_path / "faces"
+    root.mkdir()
+    (tmp_path / "secret.png").touch()
+    (root / "link.png").symlink_to(tmp_path / "secret.png")
+    for path in ("../secret.png", "/etc/passwd", "link.png", "a/../../secret.png"):
+        with pytest.raises(EquimeError, match="leaves the folder"):
+            inside(root, path)
+    assert inside(root, "a/../b.png") == (root / "b.png").resolve()
+
+
+def test_pseudonyms_are_stable_and_differ_by_seed() -> None:
+    assert pseudonym("ann", 0) == pseudonym("ann", 0)
+    assert len({pseudonym(name, seed) for name in ("ann", "bob") for seed in (0, 1)}) == 4
