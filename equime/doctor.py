@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from packaging.requirements import Requirement
 
@@ -105,14 +106,17 @@ def _extras() -> Iterator[Finding]:
         yield Finding(f"[{extra}]", not missing, found, f'pip install "equime[{extra}]"')
 
 
-def _decoder(name: str) -> Finding:
+def _decoder(name: Literal["torchcodec", "decord"]) -> Finding:
     """Installed is not enough: torchcodec imports and then lacks FFmpeg's libraries, so decode a frame."""
     if not available(name):
         return Finding(f"decoder {name}", False, "not installed", f'pip install "equime[{name}]"')
     try:
+        import numpy as np
+
         from equime import video
 
-        video.decode(video.test_clip(), [0], backend=name)  # type: ignore[arg-type]
+        clip = video.encode(np.zeros((2, 64, 64, 3), np.uint8))
+        video.decode(clip, [0], backend=name)
     except Exception as error:  # whatever a broken native library raises is the finding
         why = str(error).strip().splitlines()[0][:100]
         mend = "install FFmpeg's shared libraries (conda install ffmpeg), or use the default backend, pyav"
