@@ -24,7 +24,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/mypy
 
 bench: $(VENV)/dev.stamp
-	for script in bench/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python bench/all.py
 
 clean:
 	rm -rf $(VENV) .venv-* build demo *.egg-info

@@ -29,11 +29,11 @@ from equime.stage import Receipt, run
 from equime.table import Table
 
 SUBJECT = "Eileen Collins"
-SOURCE = "scikit-image's `astronaut`, a NASA photograph in the public domain"
+SOURCE = "scikit-image's astronaut, a NASA photograph in the public domain"
 SHOWN = 10
 COLUMNS = 2
 MARGIN = 24
-INK, PAPER, SOFT = (28, 30, 34), (255, 255, 255), (110, 116, 124)
+INK, SOFT = (28, 30, 34), (110, 116, 124)
 
 
 @dataclass(frozen=True)
@@ -117,14 +117,15 @@ def load(workspace: Path) -> list[Clip]:
 def draw(clips: Iterable[Clip], credit: str) -> Image.Image:
     """The clips' contact sheets on one page, with a title and whose face it is."""
     sheets = [clip.contact_sheet() for clip in clips]
-    width, height = sheets[0].size
+    width, height = sheets[0].width, max(sheet.height for sheet in sheets)
+    paper = sheets[0].getpixel((0, 0))
     rows = -(-len(sheets) // COLUMNS)
-    top = 5 * MARGIN
-    page = Image.new("RGB", (COLUMNS * (width + MARGIN) + MARGIN, top + rows * (height + MARGIN) + MARGIN), PAPER)
+    top = 6 * MARGIN
+    page = Image.new("RGB", (COLUMNS * (width + MARGIN) + MARGIN, top + rows * (height + MARGIN) + MARGIN), paper)
     pen = ImageDraw.Draw(page)
-    pen.text((MARGIN, MARGIN), "EquiME: synthetic micro-expressions", INK, ImageFont.load_default(34))
+    pen.text((2 * MARGIN, MARGIN), "EquiME: synthetic micro-expressions", INK, ImageFont.load_default(44))
     under = f"{credit} Intended emotions, not felt ones; each difference is amplified."
-    pen.text((MARGIN, MARGIN + 48), under, SOFT, ImageFont.load_default(19))
+    pen.text((2 * MARGIN, MARGIN + 60), under, SOFT, ImageFont.load_default(24))
     for place, sheet in enumerate(sheets):
         row, column = divmod(place, COLUMNS)
         page.paste(sheet, (MARGIN + column * (width + MARGIN), top + row * (height + MARGIN)))

@@ -73,7 +73,7 @@ def clip_bytes(
         context = stream.codec_context
         context.time_base = tick = Fraction(1, fps * 1000 if ticks else fps)
         # Few and simple choices of the encoder: these files test readers, not quality.
-        defaults = {"crf": "23", "preset": "veryfast", "threads": "1"} if codec == "libx264" else {}
+        defaults = {"crf": "23", "preset": "veryfast", "threads": "1", "b_strategy": "0"} if codec == "libx264" else {}
         given = {name.replace("_params", "-params"): value for name, value in options.items()}
         context.options = {**defaults, "g": str(gop), **given}
         if bt709:
