@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import json
 import os
 import sys
@@ -17,11 +16,8 @@ from typing import Any
 
 from equime.errors import EquimeError
 from equime.options import add_flags, from_flags
+from equime.stages import STAGES, stage_class
 
-STAGES = {
-    "generate": "equime.builders.generate:Generate",
-    "caption": "equime.builders.caption:Caption",
-}
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -92,7 +88,7 @@ def _plan(options: argparse.Namespace) -> int:
     from equime.plan import PlanOptions, plan, replan
 
     chosen = from_flags(PlanOptions, options)
-    shows = _stage_class("generate")(generator=options.generator).shows
+    shows = stage_class("generate")(generator=options.generator).shows
     with tqdm(desc="faces", unit="face", disable=None) as bar:
 
         def tick(done: int, total: int) -> None:
@@ -125,15 +121,10 @@ def _confirm(options: argparse.Namespace, lines: list[str]) -> bool:
 # --- stages
 
 
-def _stage_class(name: str) -> Any:
-    module, _, attribute = STAGES[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
 def _stage_flags(name: str) -> Callable[[argparse.ArgumentParser], None]:
     def flags(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("workspace", type=Path)
-        add_flags(parser, _stage_class(name))
+        add_flags(parser, stage_class(name))
         parser.add_argument("--on", default="local", choices=["local"], help="where to run")
         parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes")
         parser.add_argument("--shard", type=share, metavar="i/n", help="only shards i modulo n, beside others")
@@ -154,7 +145,7 @@ def _run_stage(name: str, options: argparse.Namespace) -> int:
     from equime.table import Table
 
     table = Table(options.workspace)
-    stage = from_flags(_stage_class(name), options)
+    stage = from_flags(stage_class(name), options)
     if getattr(stage, "faces", "") is None and table.settings["faces"]:
         stage = dataclasses.replace(stage, faces=Path(table.settings["faces"]))
     receipt = run(
@@ -339,8 +330,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "plan": ("faces and the causal model -> the plan of clips", _plan_flags),
-    "generate": ("the plan -> clips", _stage_flags("generate")),
-    "caption": ("the plan -> captions", _stage_flags("caption")),
+    **{name: (f"bring the column group `{name}` up to date", _stage_flags(name)) for name in STAGES},
     "status": ("what is made, missing, stale and failed", _workspace_flags(_status)),
     "check": ("everything that breaks the contract", _check_flags),
     "show": ("list the clips, or show one", _show_flags),

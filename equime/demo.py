@@ -18,14 +18,13 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 import equime
-from equime.builders.caption import Caption
-from equime.builders.generate import Generate
 from equime.checks import check
 from equime.clip import Clip
 from equime.errors import EquimeError
 from equime.optional import need
 from equime.plan import PlanOptions, plan
 from equime.stage import Receipt, run
+from equime.stages import stage_class
 from equime.table import Table
 
 SUBJECT = "Eileen Collins"
@@ -76,12 +75,13 @@ def demo(
     options = PlanOptions(
         faces=faces or packaged_face(out / "faces"), per_emotion=2 if faces is None else 1, shard_rows=2
     )
-    planned = plan(out / "ws", options, Generate().shows)
+    generate, caption = stage_class("generate"), stage_class("caption")
+    planned = plan(out / "ws", options, generate().shows)
     for path, reason in planned.rejected.items():
         say(f"left out {path}: {reason}")
     table = Table(out / "ws")
-    _require(run(Generate(faces=Path(table.settings["faces"])), table, workers=workers))
-    _require(run(Caption(), table))
+    _require(run(generate(faces=Path(table.settings["faces"])), table, workers=workers))
+    _require(run(caption(), table))
     if problems := list(check(table)):
         raise EquimeError(f"the check found {len(problems)} problems, first: {problems[0]}")
     clips = load(table.path)

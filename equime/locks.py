@@ -34,9 +34,7 @@ def hold(folder: Path, share: tuple[int, int] | None = None) -> Iterator[None]:
                 _take(stack, folder / f".lock-{share[0]}-of-{share[1]}", shared=False)
         except OSError as error:
             why = error.strerror or error
-            raise EquimeError(
-                f"cannot write to {folder}: {why}; make it writable, or copy the workspace"
-            ) from error
+            raise EquimeError(f"cannot write to {folder}: {why}; make it writable, or copy the workspace") from error
         yield
 
 

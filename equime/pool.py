@@ -26,14 +26,14 @@ class Work(Protocol):
     """A picklable callable on a shard number, with a stage to load first."""
 
     @property
-    def stage(self) -> Any: ...  # noqa: D102
+    def stage(self) -> Any:
+        """Its `load()` is called once in each process."""
 
-    def __call__(self, index: int, tick: Callable[[int], None]) -> Any: ...  # noqa: D102
+    def __call__(self, index: int, tick: Callable[[int], None]) -> Any:
+        """Do one shard, telling `tick` of rows as they are finished."""
 
 
-def in_processes(
-    work: Work, todo: Sequence[int], workers: int, tick: Callable[[int], object]
-) -> Iterator[Any]:
+def in_processes(work: Work, todo: Sequence[int], workers: int, tick: Callable[[int], object]) -> Iterator[Any]:
     """Run `work(index)` for every shard number over `workers` processes; yields results as they come.
 
     Args:
@@ -64,8 +64,7 @@ def in_processes(
                 yield future.result()
     except BrokenProcessPool as error:
         raise EquimeError(
-            "a worker process died (killed, or out of memory): "
-            "run the same command again, with fewer --workers"
+            "a worker process died (killed, or out of memory): run the same command again, with fewer --workers"
         ) from error
     except BaseException:
         for process in list((pool._processes or {}).values()):
@@ -77,7 +76,7 @@ def in_processes(
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Processes started in this block are deaf to Ctrl-C from their first instruction; this one hears it after."""
+    """Processes started in this block never hear Ctrl-C, not even while they import; this one hears it after."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -192,9 +192,9 @@ OWNER: Mapping[str, str] = MappingProxyType(
 UNPUBLISHED = ("source", "source_sha256")
 """Columns that never leave a workspace: where a face came from, and the hash that would identify it."""
 
-METADATA = pa.schema(
-    [f for group in GROUPS.values() for f in group if f.name not in ("clip_id", "video")]
-).insert(0, pa.field(*_ID))
+METADATA = pa.schema([f for group in GROUPS.values() for f in group if f.name not in ("clip_id", "video")]).insert(
+    0, pa.field(*_ID)
+)
 """What the `metadata` configuration holds: every column but the bytes."""
 
 CLIPS = METADATA.append(pa.field("video", VIDEO))
@@ -255,8 +255,8 @@ def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
 def check(table: pa.Table) -> list[str]:
     """Everything about `table` that breaks the contract, one line each; an empty list when it keeps to it.
 
-    Looks at names, types and labels of the columns that are there, of any group or of several joined. Reads no
-    video. Values are checked against `LABELS`, ids against `CLIP_ID` and times against onset <= apex <= offset.
+    Looks at names, types and labels of the columns that are there, of any group or of several joined. Reads
+    no video. Values are checked against `LABELS`, ids against `CLIP_ID`, times for onset <= apex <= offset.
     """
     return [*_check_types(table), *_check_labels(table), *_check_rows(table)]
 

@@ -23,15 +23,12 @@ follows fresh. A row that fails keeps nulls and its reason in `<stage>_error`: n
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.metadata
-import json
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import pyarrow as pa
@@ -39,6 +36,9 @@ import pyarrow as pa
 from equime import schema
 from equime.errors import EquimeError, MissingPackageError
 from equime.locks import hold
+from equime.marks import input_digests
+from equime.marks import is_fresh as is_fresh
+from equime.marks import mark_of as mark_of
 from equime.options import result_fields
 from equime.table import Footer, Table, owner, sweep
 
@@ -53,8 +53,8 @@ logger = logging.getLogger(__name__)
 class Stage(Protocol):
     """What `run` needs of a stage.
 
-    Optional class variables: `batch`, how many rows one call gets (16); `packages`, whose versions the footers
-    record. An optional attribute `models` maps model ids to revisions, for the footers too.
+    Optional class variables: `batch`, how many rows one call gets (16); `packages`, whose versions the
+    footers record. An optional attribute `models` maps model ids to revisions, for the footers too.
     """
 
     name: ClassVar[str]
@@ -87,6 +87,7 @@ class Receipt:
         done: Shards written by this run.
         fresh: Shards that were up to date already.
         waiting: Shards left out because a column they read is not made yet.
+        foreign: Shards that something else made (an import), which are never overwritten.
         rows: Rows run.
         failed: Rows that keep an error, in the shards done and the fresh ones.
         seconds: Wall-clock time.
@@ -97,6 +98,7 @@ class Receipt:
     done: int = 0
     fresh: int = 0
     waiting: int = 0
+    foreign: int = 0
     rows: int = 0
     failed: int = 0
     seconds: float = 0.0
@@ -105,8 +107,9 @@ class Receipt:
     def __str__(self) -> str:
         """One line for people."""
         waiting = f", {self.waiting} waiting for their inputs" if self.waiting else ""
+        foreign = f", {self.foreign} not made here and left as they are" if self.foreign else ""
         return (
-            f"{self.stage}: {self.done} shards made, {self.fresh} fresh{waiting}; "
+            f"{self.stage}: {self.done} shards made, {self.fresh} fresh{waiting}{foreign}; "
             f"{self.rows} rows in {self.seconds:.1f} s, {self.failed} failed"
         )
 
@@ -115,54 +118,12 @@ class Receipt:
         return asdict(self)
 
 
-def input_digests(table: Table, reads: Sequence[str], index: int) -> dict[str, str] | None:
-    """The content digest of every column read, from the footers; None while one is not made."""
-    groups = {owner(column) for column in ("clip_id", *reads)}
-    return _input_digests({group: table.footer(group, index) for group in groups}, reads)
-
-
-def _input_digests(footers: Mapping[str, Footer | None], reads: Sequence[str]) -> dict[str, str] | None:
-    digests = {}
-    for column in ("clip_id", *reads):
-        footer = footers.get(owner(column))
-        if footer is None or column not in footer.digests:
-            return None
-        digests[column] = footer.digests[column]
-    return digests
-
-
-def mark_of(name: str, version: int, fields: dict[str, Any], inputs: dict[str, str]) -> str:
-    """The fingerprint of a shard's making."""
-    what = {"stage": name, "version": version, "fields": fields, "inputs": inputs}
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-
-
 def mark(stage: Stage, table: Table, index: int) -> str | None:
     """The mark that shard `index` should carry; None while its inputs are not all made."""
     inputs = input_digests(table, stage.reads, index)
     if inputs is None:
         return None
     return mark_of(stage.name, stage.version, result_fields(stage), inputs)
-
-
-def is_fresh(table: Table, group: str, index: int) -> bool:
-    """Whether a written shard still follows from its inputs, by its own recorded stage and fields."""
-    footer = table.footer(group, index)
-    if footer is None:
-        return False
-    groups = {owner(column) for column in ("clip_id", *footer.reads)}
-    return follows(footer, {name: table.footer(name, index) for name in groups})
-
-
-def follows(footer: Footer, footers: Mapping[str, Footer | None]) -> bool:
-    """Whether a shard of this footer still follows from the shards beside it, given theirs by group.
-
-    The plan follows from nothing in the workspace: it is always fresh.
-    """
-    if footer.stage == "plan":
-        return True
-    inputs = _input_digests(footers, footer.reads)
-    return inputs is not None and footer.mark == mark_of(footer.stage, footer.version, footer.fields, inputs)
 
 
 def run(
@@ -192,8 +153,13 @@ def run(
     """
     _require(stage, on, workers, shard)
     begun = time.monotonic()
-    with hold(table.path / stage.name, shard), _swept(table.path / stage.name, alone=shard is None):
-        todo, fresh, waiting = _sort_shards(stage, table, shard, retry_failed)
+    folder = table.path / stage.name
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(hold(folder, shard))
+        if shard is None:  # shares leave each other's temporary files be
+            sweep(folder)
+            stack.callback(sweep, folder)
+        todo, fresh, waiting, foreign = _sort_shards(stage, table, shard, retry_failed)
         worker = ShardWorker(stage, table, retry_failed)
         with contextlib.closing(_work(worker, todo, workers, progress)) as work:
             outcomes = list(work)
@@ -205,6 +171,7 @@ def run(
         done=len(outcomes),
         fresh=len(fresh),
         waiting=len(waiting),
+        foreign=len(foreign),
         rows=sum(outcome.rows for outcome in outcomes),
         failed=len(errors) + sum(footer.failed for footer in fresh),
         seconds=time.monotonic() - begun,
@@ -229,30 +196,21 @@ def _require(stage: Stage, on: str, workers: int, shard: tuple[int, int] | None)
         raise EquimeError(f"{stage.name} cannot read what it writes, got {own = }")
 
 
-@contextlib.contextmanager
-def _swept(folder: Path, *, alone: bool) -> Iterator[None]:
-    """Clear what killed writers left, before and after; shares leave each other's files be."""
-    if alone:
-        sweep(folder)
-    try:
-        yield
-    finally:
-        if alone:
-            sweep(folder)
-
-
 def _sort_shards(
     stage: Stage, table: Table, share: tuple[int, int] | None, retry: bool
-) -> tuple[dict[int, int], list[Footer], list[int]]:
-    """The share's shards as (to do: rows to run, fresh, waiting for inputs)."""
+) -> tuple[dict[int, int], list[Footer], list[int], list[int]]:
+    """The share's shards as (to do: rows to run, fresh, waiting for inputs, made by something else)."""
     todo: dict[int, int] = {}
     fresh: list[Footer] = []
     waiting: list[int] = []
+    foreign: list[int] = []
     for index in table.shards():
         if share is not None and index % share[1] != share[0]:
             continue
         wanted, have = mark(stage, table, index), table.footer(stage.name, index)
-        if wanted is None:
+        if have is not None and have.stage != stage.name:
+            foreign.append(index)
+        elif wanted is None:
             waiting.append(index)
         elif have is None or have.mark != wanted:
             plan = table.footer("plan", index)
@@ -261,7 +219,7 @@ def _sort_shards(
             todo[index] = have.failed
         else:
             fresh.append(have)
-    return todo, fresh, waiting
+    return todo, fresh, waiting, foreign
 
 
 @dataclass(frozen=True)
@@ -373,9 +331,7 @@ def _installed(package: str) -> str | None:
         return None
 
 
-def _work(
-    worker: ShardWorker, todo: Mapping[int, int], workers: int, progress: bool
-) -> Generator[Outcome, None, None]:
+def _work(worker: ShardWorker, todo: Mapping[int, int], workers: int, progress: bool) -> Generator[Outcome, None, None]:
     """The shards to do, one after the other or over processes. `todo` maps a shard to its rows to run."""
     from tqdm import tqdm
 

@@ -38,7 +38,7 @@ _SHARD = re.compile(r"(\d{5}|[1-9]\d{5,})\.parquet")
 
 @dataclass(frozen=True)
 class Footer:
-    """What a shard says of itself, kept as JSON in its Parquet metadata. `write` fills in digests and rows."""
+    """What a shard says of itself, kept as JSON in its Parquet metadata. `write` fills in digests, rows."""
 
     stage: str
     version: int
@@ -55,9 +55,19 @@ class Footer:
 
 def digest(column: pa.ChunkedArray) -> str:
     """A content digest of a column: equal values give equal digests, however they are chunked or encoded."""
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     values = json.dumps(column.to_pylist(), sort_keys=True, default=_bytes_digest)
-    return hashlib.sha256(f"{kind}\n{values}".encode()).hexdigest()
+    return hashlib.sha256(f"{_kind(column.type)}\n{values}".encode()).hexdigest()
+
+
+def _kind(of: pa.DataType) -> str:
+    """A type's name, whatever the encoding, and whatever Parquet calls the elements of a list."""
+    if pa.types.is_dictionary(of):
+        return _kind(of.value_type)
+    if pa.types.is_list(of):
+        return f"[{_kind(of.value_type)}]"
+    if pa.types.is_struct(of):
+        return "{" + ", ".join(f"{child.name}: {_kind(child.type)}" for child in of) + "}"
+    return str(of)
 
 
 def _bytes_digest(value: bytes) -> str:
@@ -120,9 +130,7 @@ class Table:
         self.settings = _read_settings(self.path / "workspace.json")
 
     @classmethod
-    def create(
-        cls, path: str | os.PathLike[str], *, shard_rows: int = SHARD_ROWS, faces: str | None = None
-    ) -> Table:
+    def create(cls, path: str | os.PathLike[str], *, shard_rows: int = SHARD_ROWS, faces: str | None = None) -> Table:
         """Make an empty workspace, or open the one that is there (its shard size then stays as it is)."""
         folder = Path(path)
         if shard_rows < 1:
@@ -237,7 +245,7 @@ class Table:
                 table,
                 handle,
                 row_group_size=VIDEO_ROW_GROUP if has_video else None,
-                compression={n: "NONE" if n.startswith("video") else "ZSTD" for n in _leaves(table.schema)},
+                compression={n: "NONE" if n.startswith("video") else "SNAPPY" for n in leaves(table.schema)},
                 use_dictionary=not has_video,
             )
 
@@ -312,7 +320,7 @@ def sweep(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _leaves(columns: pa.Schema) -> Iterator[str]:
+def leaves(columns: pa.Schema) -> Iterator[str]:
     """Parquet's leaf paths of the columns (compression is set by leaf)."""
 
     def walk(name: str, kind: pa.DataType) -> Iterator[str]:

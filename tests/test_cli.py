@@ -93,7 +93,8 @@ def test_status_show_and_check_of_a_whole_workspace(
     sheet, clip = tmp_path / "sheet.png", tmp_path / "clip.mp4"
     assert main(["show", str(workspace), clip_id, "--sheet", str(sheet), "--video", str(clip)]) == 0
     assert clip_id in capsys.readouterr().out
-    assert Image.open(sheet).width > 600
+    with Image.open(sheet) as image:
+        assert image.width > 600
     assert clip.read_bytes() == Table(workspace).find(clip_id)["video"]["bytes"]
     assert main(["show", str(workspace), "anger/f_nobody_01"]) == 1
     assert "no clip 'anger/f_nobody_01'" in capsys.readouterr().err

@@ -16,11 +16,11 @@ from equime.action_units import NAMES, ActionUnit
 from equime.builders.caption import Caption
 from equime.builders.generate import COMMENT_BYTES, Generate
 from equime.captioning import templates
-from equime.cli import STAGES, _stage_class
 from equime.stage import Stage, attempt, result_fields, run
+from equime.stages import STAGES, stage_class
 from equime.table import Table
 
-ALL = [_stage_class(name) for name in STAGES]
+ALL = [stage_class(name) for name in STAGES]
 
 
 def columns(workspace: Path, *names: str) -> list[dict]:

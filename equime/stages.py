@@ -1,0 +1,30 @@
+"""The stages by name. Builders are leaves: nobody imports them, they are loaded when a name is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from equime.errors import EquimeError
+
+STAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "generate": "equime.builders.generate:Generate",
+        "caption": "equime.builders.caption:Caption",
+    }
+)
+"""Name -> module and class."""
+
+
+def stage_class(name: str) -> Any:
+    """The dataclass of a stage.
+
+    Raises:
+        EquimeError: No stage of that name.
+    """
+    if name not in STAGES:
+        raise EquimeError(f"unknown stage {name!r}: expected one of {list(STAGES)}")
+    module, _, attribute = STAGES[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
