@@ -17,17 +17,14 @@ from equime.causal import (
     EMOTIONS,
     INTENSITY_CAPS,
     MIN_GAP_MS,
-    NEVER,
     PAIRED_UNITS,
-    STRONG_PAIRS,
-    Block,
     EmotionModel,
     Programme,
-    UnitModel,
     noise,
     seed_of,
 )
 from equime.errors import EquimeError
+from equime.unit_model import NEVER, STRONG_PAIRS, Block, UnitModel
 
 FIVE = ("happiness", "sadness", "surprise", "fear", "anger")
 DRAWS = 20_000

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     "errors schema options optional locks pool action_units au_counts metrics mesh photo",
     "video face flow captioning.templates",
-    "clip contact_sheet table marks splits causal demographics sidecar catalog",
+    "clip contact_sheet table marks splits unit_model causal demographics sidecar catalog",
     "stage stages checks portraits tree tree_* quality.* recognise.* generators.*",
     "plan hub hub_layout card sources pieces remote decoding audit.* captioning.*",
     "builders.* equime_dataset doctor",
@@ -39,7 +39,6 @@ LONGEST = 350
 LONGER = {
     "equime.au_counts": 10_000,  # counted tables
     "equime.action_units": 400,
-    "equime.causal": 500,
     "equime.cli": 360,
     "equime.flow": 400,
     "equime.sidecar": 400,
