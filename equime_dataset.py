@@ -13,7 +13,6 @@ Without `data_dir` it is the Hub repository; with it a workspace, a Hub layout o
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,15 +20,15 @@ from typing import Any
 import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets.iterable_dataset import _BaseExamplesIterable
 from packaging.version import Version
 
 from equime import schema, sources
 from equime.clip import Sampling
-from equime.decoding import FRAMES, ON_ERROR, Decoding, Row, lost
-from equime.errors import EquimeError, MissingPackageError
+from equime.decoding import FRAMES, ON_ERROR, Decoding
+from equime.errors import EquimeError
 from equime.pieces import columns_of, is_folder, package_version, require_config, short_hash, typed
 from equime.remote import HubRepo, default_repo, is_repo
+from equime.streams import Rows
 
 ALL = "all"
 TYPED_STREAMS = Version(datasets.__version__).release >= (4, 7)
@@ -113,87 +112,6 @@ class EquimeConfig(datasets.BuilderConfig):  # type: ignore[misc]
         if self.num_frames is not None and FRAMES not in wanted:
             wanted.append(FRAMES)
         return list(dict.fromkeys(wanted))
-
-
-class Rows(_BaseExamplesIterable):  # type: ignore[misc]
-    """A stream of rows, decoded (if at all) when the consumer is at them.
-
-    It shards, shuffles and resumes as its source does. Its rows are typed already, so that `datasets` neither turns
-    arrays into lists nor asks torchcodec about videos that nobody decodes.
-    """
-
-    def __init__(self, source: Any, decoding: Decoding | None, features: datasets.Features) -> None:
-        super().__init__()
-        self.ex_iterable = source
-        self.decoding = decoding
-        self._features = features
-
-    @property
-    def is_typed(self) -> bool:
-        """Rows are as `features` says."""
-        return True
-
-    @property
-    def features(self) -> datasets.Features:
-        """What the rows hold."""
-        return self._features
-
-    @property
-    def iter_arrow(self) -> Callable[[], Iterator[Any]] | None:
-        """The source's Arrow tables, where nothing is decoded."""
-        return None if self.decoding else self._iter_arrow
-
-    def _iter_arrow(self) -> Iterator[Any]:
-        return iter(self.ex_iterable.iter_arrow())
-
-    @property
-    def num_shards(self) -> int:
-        """As its source."""
-        return int(self.ex_iterable.num_shards)
-
-    def _with(self, source: Any) -> Rows:
-        return Rows(source, self.decoding, self._features)
-
-    def shuffle_data_sources(self, *args: Any, **kwargs: Any) -> Rows:
-        """As its source."""
-        return self._with(self.ex_iterable.shuffle_data_sources(*args, **kwargs))
-
-    def shard_data_sources(self, *args: Any, **kwargs: Any) -> Rows:
-        """As its source."""
-        return self._with(self.ex_iterable.shard_data_sources(*args, **kwargs))
-
-    def reshard_data_sources(self) -> Rows:
-        """As its source."""
-        return self._with(self.ex_iterable.reshard_data_sources())
-
-    def _init_state_dict(self) -> dict[str, Any]:
-        state: dict[str, Any] = self.ex_iterable._init_state_dict()
-        self._state_dict = state
-        return state
-
-    def __iter__(self) -> Iterator[tuple[Any, Row]]:
-        """Rows in order. A clip that cannot be decoded raises, is left out, or has None for its frames."""
-        return iter(self.ex_iterable) if self.decoding is None else self._decoded(self.decoding)
-
-    def _decoded(self, decoding: Decoding) -> Iterator[tuple[Any, Row]]:
-        bad: list[str] = []
-        try:
-            for key, row in self.ex_iterable:
-                try:
-                    decoded = decoding.row(row)
-                except MissingPackageError:
-                    raise
-                except EquimeError:
-                    if decoding.on_error == "raise":
-                        raise
-                    bad.append(row["clip_id"])
-                    if decoding.on_error == "skip":
-                        continue
-                    decoded = decoding.failed(row)
-                yield key, decoded
-        finally:
-            if bad:
-                warnings.warn(lost(bad, decoding.on_error), UserWarning, stacklevel=2)
 
 
 class EquiME(datasets.ArrowBasedBuilder):  # type: ignore[misc]

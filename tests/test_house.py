@@ -24,7 +24,7 @@ FLOORS = (
     "video face flow captioning.templates",
     "clip contact_sheet table marks splits unit_model causal demographics sidecar catalog",
     "stage stages checks portraits tree tree_* quality.* recognise.* generators.*",
-    "plan hub hub_layout card sources pieces remote decoding audit.* captioning.*",
+    "plan hub hub_layout card sources pieces remote decoding streams audit.* captioning.*",
     "builders.* equime_dataset doctor",
     "demo cli __main__ __init__",
 )
