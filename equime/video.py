@@ -287,15 +287,26 @@ def _opened(source: Source, *, quick: bool = False) -> Iterator[_Video]:
             raise VideoError(f"expected a video, {name} is empty")
         try:
             options = _QUICK if quick and is_mp4 else {"options": {"format_whitelist": _FORMATS}}
-            with av.open(file, **options) as container:
+            with _container(file, name, options) as container:
                 stream = container.streams.best("video")
                 if stream is None or "attached_pic" in str(stream.disposition):
                     kinds = sorted({s.type for s in container.streams})
                     raise VideoError(f"expected a video stream, {name} holds only {kinds = }")
+                if stream.codec_context is None:
+                    raise VideoError(f"expected a video of a known codec, {name} names one that FFmpeg lacks")
                 stream.codec_context.thread_count = 1
                 yield _Video(container, stream, source, size)
         except av.FFmpegError as error:
             raise VideoError(f"cannot read {name} as video: {_reason(error)}") from error
+
+
+def _container(file: io.BufferedIOBase, name: str, options: dict[str, Any]) -> Any:
+    try:
+        return av.open(file, **options)
+    except av.FFmpegError:
+        raise
+    except ValueError as error:  # PyAV's own: the header names no stream to give options to
+        raise VideoError(f"cannot read {name} as video: its header is missing or cut off") from error
 
 
 def _file(path: Path) -> io.BufferedIOBase:

