@@ -58,7 +58,15 @@ class Generate:
         return Warp.SHOWS
 
     def load(self) -> None:
-        """Load the face models."""
+        """Load the face models.
+
+        Raises:
+            EquimeError: The folder of faces is not there, or `crf` is out of range: no row's fault, so nothing runs.
+        """
+        if self.faces is None or not self.faces.is_dir():
+            raise EquimeError(f"no such folder of faces: {self.faces}; add --faces DIR")
+        if not 0 <= self.crf <= 51:
+            raise EquimeError(f"--crf should be 0 to 51, got {self.crf}")
         _finder()
 
     def __call__(self, rows: list[Row]) -> list[Row]:
@@ -66,8 +74,7 @@ class Generate:
         return [self._clip(row) for row in rows]
 
     def _clip(self, row: Row) -> Row:
-        if self.faces is None:
-            raise EquimeError("no folder of faces is known: add --faces DIR")
+        assert self.faces is not None  # `load` has refused
         still = _still(self.warp, self.faces, row["source"], row["source_sha256"])
         units = tuple(ActionUnit.from_dict(unit) for unit in row["action_units"] or ())
         times = (row["onset_ms"], row["apex_ms"], row["offset_ms"])

@@ -317,7 +317,8 @@ class Clip:
         frames = list(self.frames_at(moments))
         titles = [f"{n}   frame {m},  {m / self.fps:.2f} s" for n, m in zip(names, moments, strict=True)]
         facts = [f"AU {action_units.format(self.units)}"] if self.units else []
-        facts += [f"{self.duration_ms:.0f} ms"] if self.duration_ms is not None else []
+        if self.duration_ms is not None:  # of the rounded times, as the caption says it
+            facts.append(f"{round(self.row['offset_ms']) - round(self.row['onset_ms'])} ms")
         sheet = Sheet(
             heading=self.emotion or "no expression",
             facts="   \u00b7   ".join(facts),

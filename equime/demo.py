@@ -25,7 +25,7 @@ from equime.optional import need
 from equime.plan import PlanOptions, plan
 from equime.stage import Receipt, run
 from equime.stages import stage_class
-from equime.table import Table
+from equime.table import Table, is_workspace, writing
 
 SUBJECT = "Eileen Collins"
 SOURCE = "scikit-image's astronaut, a NASA photograph in the public domain"
@@ -71,6 +71,8 @@ def demo(
         EquimeError: No usable face, failed rows, a check that found something, or clips that do not load.
     """
     credit = f"Face: {SUBJECT}, {SOURCE}." if faces is None else f"Faces: {faces}."
+    if is_workspace(out):
+        raise EquimeError(f"{out} is a workspace: name a folder for the demo")
     say(f"{credit} Every clip made from it is synthetic and says so in its file.")
     options = PlanOptions(
         faces=faces or packaged_face(out / "faces"), per_emotion=2 if faces is None else 1, shard_rows=2
@@ -88,17 +90,19 @@ def demo(
     if len(clips) != planned.rows:
         raise EquimeError(f"loaded {len(clips)} of {planned.rows} clips")
     sheet = out / "contact_sheet.png"
-    draw(clips[:SHOWN], credit).save(sheet)
+    with writing(sheet):
+        draw(clips[:SHOWN], credit).save(sheet)
     return DemoReport(planned.rows, len(clips), str(table.path), str(sheet))
 
 
 def packaged_face(folder: Path) -> Path:
     """Write scikit-image's astronaut and the table that names her; returns the table."""
     data = need("skimage.data", extra="demo")
-    folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(data.astronaut()).save(folder / "astronaut.png")
     table = folder / "faces.csv"
-    with table.open("w", newline="") as handle:
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(data.astronaut()).save(folder / "astronaut.png")
+    with writing(table), table.open("w", newline="") as handle:
         rows = csv.writer(handle)
         rows.writerow(["subject_id", "path", "gender", "licence"])
         rows.writerow([SUBJECT.replace(" ", "-"), "astronaut.png", "female", "public domain (NASA)"])

@@ -118,7 +118,7 @@ def _decoder(name: Literal["torchcodec", "decord"]) -> Finding:
         clip = video.encode(np.zeros((2, 64, 64, 3), np.uint8))
         video.decode(clip, [0], backend=name)
     except Exception as error:  # whatever a broken native library raises is the finding
-        why = str(error).strip().splitlines()[0][:100]
+        why = str(error).strip().splitlines()[0].partition("(")[0].strip()
         mend = "install FFmpeg's shared libraries (conda install ffmpeg), or use the default backend, pyav"
         return Finding(f"decoder {name}", False, why, mend)
     return Finding(f"decoder {name}", True, "decodes")

@@ -9,28 +9,23 @@ with more faces, or more clips, opens new shards and changes no earlier row.
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from equime import schema, splits
 from equime.causal import EmotionModel, noise, seed_of
 from equime.errors import EquimeError
 from equime.locks import hold
 from equime.options import option, result_fields
+from equime.plan_store import STAGE, Row, going_stale, require_whole, undo_unfinished, write_rows
 from equime.portraits import Portrait, Rejected, faces_root, pseudonym, read_portraits, screen
-from equime.table import SHARD_ROWS, Footer, Table, digest, sweep
-
-Row = dict[str, Any]
-STAGE = "plan"
-VERSION = 1
+from equime.table import SHARD_ROWS, Table, is_workspace, sweep, write_atomically, writing
 
 
 @dataclass(frozen=True)
@@ -89,19 +84,25 @@ def plan(
         EquimeError: Nothing usable among the faces, another seed than the workspace has, or a lock.
     """
     portraits, rejected = _named(options)
-    table = Table.create(workspace, shard_rows=options.shard_rows, faces=str(_root(options).resolve()))
+    table = Table(workspace) if is_workspace(workspace) else None
+    before, notes = _before(table, options) if table else ([], {})
+    usable, refused = _screened(portraits, _root(options), before, tick)
+    rejected = [*rejected, *refused]
+    if not before and not usable:
+        reasons = "; ".join(f"{r.path}: {r.reason}" for r in rejected[:3])
+        raise EquimeError(f"no usable face in {options.faces}: {reasons}")
+    model = EmotionModel.from_tables(can_show=list(can_show), caps=_caps(can_show))
+    table = table or Table.create(workspace, shard_rows=options.shard_rows, faces=str(_root(options).resolve()))
     with hold(table.path / STAGE):
         sweep(table.path / STAGE)
-        _require_same(table, options)
-        before = list(table.rows(schema.GROUPS[STAGE].names))
-        usable, refused = _screened(portraits, _root(options), before, tick)
-        model = EmotionModel.from_tables(can_show=list(can_show), caps=_caps(can_show))
+        undo_unfinished(table)
+        if len(_rows(table)) != len(before):
+            raise EquimeError(f"{table.path} was planned by another process meanwhile: run the same command again")
         after = _missing_rows(before, usable, options, model)
-        _append(table, after, options)
-    if not before and not after:
-        reasons = "; ".join(f"{r.path}: {r.reason}" for r in [*rejected, *refused][:3])
-        raise EquimeError(f"no usable face in {options.faces}: {reasons}")
-    return _report(before, after, usable, [*rejected, *refused], model)
+        if after:
+            write_rows(table, after, result_fields(options), first=len(table.shards(STAGE)))
+        _keep_root(table, options)
+    return _report(before, after, usable, rejected, model, notes | _kept(before, usable))
 
 
 def replan(
@@ -115,23 +116,73 @@ def replan(
 
     Returns:
         None when `confirm` says no; nothing is changed then.
+
+    Raises:
+        EquimeError: As `plan`; an imported workspace; or any stage is running in this one.
     """
     table = Table(workspace)
+    require_whole(table)
     portraits, rejected = _named(options)
-    with hold(table.path / STAGE):
+    with contextlib.ExitStack() as stack:
+        for group in {STAGE, *table.groups}:
+            stack.enter_context(hold(table.path / group))
         usable, refused = _screened(portraits, _root(options), [], tick)
         model = EmotionModel.from_tables(can_show=list(can_show), caps=_caps(can_show))
         rows = _missing_rows([], usable, options, model)
         if not rows:
             raise EquimeError(f"no usable face in {options.faces}: the old plan stays")
-        if not confirm(list(_going_stale(table, rows))):
+        if not confirm(list(going_stale(table, rows))):
             return None
-        kept = range(len(_chunks(rows, table.shard_rows)))
-        _append(table, rows, options, first=0)
-        for index in table.shards(STAGE):
-            if index not in kept:
-                table.shard_path(STAGE, index).unlink()
-    return _report([], rows, usable, [*rejected, *refused], model)
+        undo_unfinished(table)
+        write_rows(table, rows, result_fields(options), first=0)
+        _keep_root(table, options)
+    return _report([], rows, usable, [*rejected, *refused], model, {})
+
+
+def _rows(table: Table) -> list[Row]:
+    return list(table.rows(schema.GROUPS[STAGE].names))
+
+
+def _before(table: Table, options: PlanOptions) -> tuple[list[Row], dict[str, str]]:
+    """The rows of a workspace that can be planned further, and what of `options` it will not follow.
+
+    Raises:
+        EquimeError: Its plan is not whole, or has another seed, naming or folder of faces.
+    """
+    with hold(table.path / STAGE):
+        undo_unfinished(table)
+    require_whole(table)
+    _require_same(table, options)
+    before, root = _rows(table), _root(options)
+    if str(root.resolve()) != table.settings.get("faces"):
+        missing = next((row["source"] for row in before if not (root / row["source"]).is_file()), None)
+        if missing:
+            raise EquimeError(
+                f"{table.path} was planned from {table.settings.get('faces')}, and {root} lacks {missing}: "
+                "add the new pictures to that folder, or plan another workspace"
+            )
+    if options.shard_rows in (SHARD_ROWS, table.shard_rows):
+        return before, {}
+    return before, {"--shard-rows": f"stays {table.shard_rows}, as the workspace was made"}
+
+
+def _keep_root(table: Table, options: PlanOptions) -> None:
+    """Remember where the faces are now: the folder may have moved."""
+    root = str(_root(options).resolve())
+    if table.settings.get("faces") != root:
+        path = table.path / "workspace.json"
+        with writing(path):
+            write_atomically(path, json.dumps(dict(table.settings) | {"faces": root}, indent=1).encode())
+
+
+def _kept(before: Sequence[Row], usable: Sequence[Portrait]) -> dict[str, str]:
+    """Notes on pictures whose labels differ from those they were planned with."""
+    planned = {row["source_sha256"]: row["cell"] for row in before}
+    return {
+        portrait.path: f"stays planned as {planned[portrait.sha256]}, not {portrait.cell}"
+        for portrait in usable
+        if planned.get(portrait.sha256, portrait.cell) != portrait.cell
+    }
 
 
 def _root(options: PlanOptions) -> Path:
@@ -146,7 +197,9 @@ def _faces(options: PlanOptions) -> Path:
 
 def _named(options: PlanOptions) -> tuple[list[Portrait], list[Rejected]]:
     if options.per_emotion < 1:
-        raise EquimeError(f"expected at least one clip an emotion, got {options.per_emotion = }")
+        raise EquimeError(f"--per-emotion should be at least 1, got {options.per_emotion}")
+    if options.shard_rows < 1:
+        raise EquimeError(f"--shard-rows should be at least 1, got {options.shard_rows}")
     portraits, rejected = read_portraits(_faces(options))
     if options.pseudonyms:
         portraits = [replace(p, subject_id=pseudonym(p.subject_id, options.seed)) for p in portraits]
@@ -166,7 +219,7 @@ def _require_same(table: Table, options: PlanOptions) -> None:
 def _screened(
     portraits: Sequence[Portrait], root: Path, before: Sequence[Row], tick: Callable[[int, int], object]
 ) -> tuple[list[Portrait], list[Rejected]]:
-    known = {row["source_sha256"]: row["subject_id"] for row in before if row["source_sha256"]}
+    known = dict.fromkeys((row["source"], row["source_sha256"], row["subject_id"]) for row in before)
     found = []
     for done, one in enumerate(screen(portraits, root, known), start=1):
         tick(done, len(portraits))
@@ -228,34 +281,13 @@ def _row(portrait: Portrait, emotion: str, sequence: int, plan_seed: int, model:
 
 
 def _splits(before: Sequence[Row], portraits: Sequence[Portrait], seed: int) -> dict[str, str]:
-    existing = {row["subject_id"]: (row["split"], row["cell"]) for row in before}
-    return splits.assign([(p.subject_id, p.cell) for p in portraits], existing, seed=seed)
-
-
-def _chunks(rows: Sequence[Row], size: int) -> list[list[Row]]:
-    return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
-
-
-def _append(table: Table, rows: Sequence[Row], options: PlanOptions, first: int | None = None) -> None:
-    start = first if first is not None else max(table.shards(STAGE), default=-1) + 1
-    for index, chunk in enumerate(_chunks(rows, table.shard_rows), start):
-        shard = pa.Table.from_pylist(chunk, schema=schema.GROUPS[STAGE])
-        digests = {name: digest(shard[name]) for name in shard.column_names}
-        mark = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
-        table.write(STAGE, index, shard, Footer(STAGE, VERSION, mark, digests, fields=result_fields(options)))
-
-
-def _going_stale(table: Table, rows: Sequence[Row]) -> Iterator[str]:
-    """One line a group: how many of its shards the new plan leaves behind."""
-    changed = set(table.shards(STAGE))
-    for index, chunk in enumerate(_chunks(rows, table.shard_rows)):
-        footer = table.footer(STAGE, index)
-        shard = pa.Table.from_pylist(chunk, schema=schema.GROUPS[STAGE])
-        if footer and all(footer.digests[name] == digest(shard[name]) for name in shard.column_names):
-            changed.discard(index)
-    for group in table.groups:
-        if stale := changed.intersection(table.shards(group)):
-            yield f"{group}: {len(stale)} of {len(table.shards(group))} shards"
+    """Each subject's split; the stratum is the cell of its first picture."""
+    existing = {row["subject_id"]: (row["split"], row["cell"]) for row in reversed(before)}
+    cells: dict[str, str] = {}
+    for portrait in portraits:
+        known = existing.get(portrait.subject_id, ("", portrait.cell))[1]
+        cells.setdefault(portrait.subject_id, known)
+    return splits.assign(list(cells.items()), existing, seed=seed)
 
 
 def _report(
@@ -264,6 +296,7 @@ def _report(
     usable: Collection[Portrait],
     rejected: Sequence[Rejected],
     model: EmotionModel,
+    notes: Mapping[str, str],
 ) -> PlanReport:
     rows = [*before, *after]
     return PlanReport(
@@ -273,6 +306,6 @@ def _report(
         by_emotion=dict(Counter(row["emotion"] for row in rows)),
         by_split=dict(Counter(row["split"] for row in rows)),
         unplanned_units=model.dropped_share(),
-        notes={p.path: p.note for p in usable if p.note},
+        notes={p.path: p.note for p in usable if p.note} | dict(notes),
         rejected={r.path: r.reason for r in rejected},
     )

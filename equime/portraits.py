@@ -10,9 +10,10 @@ cannot be used is returned with its reason and left out.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from equime.errors import EquimeError
 from equime.face import FaceFinder, one_face
 from equime.photo import read_image
 
+LONGEST_ID = 64
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 COLUMNS = ("subject_id", "path", "gender", "age", "race", "neutral", "licence")
 GENDER_WORDS: Mapping[str, str | None] = {
@@ -81,6 +83,9 @@ def faces_root(faces: Path) -> Path:
 def read_portraits(faces: Path) -> tuple[list[Portrait], list[Rejected]]:
     """The portraits a folder or table names, in order, before their pictures are opened.
 
+    Columns of a table: `neutral` is empty, 1, true or yes where the face is at rest, and 0, -1, false or no where it
+    is not (such rows are left out); `age` is in years or one of `schema.AGE_BANDS`.
+
     Raises:
         EquimeError: No such file, a folder without pictures, or a table without its two columns.
     """
@@ -101,32 +106,42 @@ def read_portraits(faces: Path) -> tuple[list[Portrait], list[Rejected]]:
 
 
 def screen(
-    portraits: Sequence[Portrait], root: Path, known: Mapping[str, str] | None = None
+    portraits: Sequence[Portrait], root: Path, known: Iterable[tuple[str, str, str]] = ()
 ) -> Iterator[Portrait | Rejected]:
     """Open each picture: hash it, find its face. Yields the portrait completed, or why it was left out.
 
     Args:
         portraits: As read.
         root: The folder their paths start from.
-        known: sha256 -> subject id of pictures used before; the same picture under another id is refused,
-            because the copy could land in another split.
+        known: (path, sha256, subject id) of pictures used before. The same picture under another id is refused,
+            because the copy could land in another split; so is another picture under a path used before.
     """
-    seen = dict(known or {})
+    planned = {path: sha256 for path, sha256, _ in known}
+    seen = {sha256: (path, subject) for path, sha256, subject in known}
     finder = FaceFinder()
     finder.load()
     for portrait in portraits:
         try:
-            path = inside(root, portrait.path)
-            image = read_image(path)
-            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-            if seen.get(sha256, portrait.subject_id) != portrait.subject_id:
-                raise EquimeError(f"the same picture as subject {seen[sha256]!r}")
-            note = one_face(image, finder)[1]
+            yield _screened(portrait, root, planned, seen, finder)
         except (EquimeError, OSError) as error:
-            yield Rejected(portrait.path, str(error))
-            continue
-        seen[sha256] = portrait.subject_id
-        yield replace(portrait, sha256=sha256, note=note)
+            yield Rejected(portrait.path, str(error).replace(f": {root / portrait.path}", ""))
+
+
+def _screened(
+    portrait: Portrait, root: Path, planned: Mapping[str, str], seen: dict[str, tuple[str, str]], finder: FaceFinder
+) -> Portrait:
+    path = inside(root, portrait.path)
+    relative = path.relative_to(root.resolve()).as_posix()
+    image = read_image(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    if planned.get(relative, sha256) != sha256:
+        raise EquimeError("another picture was planned under this name: give the new one a name of its own")
+    first = seen.setdefault(sha256, (relative, portrait.subject_id))
+    if first[1] != portrait.subject_id:
+        raise EquimeError(f"the same picture as subject {first[1]!r} ({first[0]})")
+    if first[0] != relative and relative not in planned:
+        raise EquimeError(f"the same picture as {first[0]}")
+    return replace(portrait, path=relative, sha256=sha256, note=one_face(image, finder)[1])
 
 
 def inside(root: Path, relative: str) -> Path:
@@ -135,6 +150,8 @@ def inside(root: Path, relative: str) -> Path:
     Raises:
         EquimeError: An absolute path, or one that climbs out.
     """
+    if not relative or "\0" in relative:
+        raise EquimeError(f"expected the path of a picture, got {relative!r}")
     path = (root / relative).resolve()
     if not path.is_relative_to(root.resolve()):
         raise EquimeError(f"{relative!r} leaves the folder of faces {root}: give a path inside it")
@@ -161,25 +178,38 @@ def _id(path: Path) -> str:
 def _well_named(
     portraits: list[Portrait], rejected: list[Rejected], by: Callable[[Portrait], str]
 ) -> tuple[list[Portrait], list[Rejected]]:
-    """Well-formed ids, and each value of `by` once; the others are rejected by name."""
+    """Well-formed ids that agree with each other, and each value of `by` once; the others are rejected by name."""
     kept: dict[str, Portrait] = {}
+    subjects: dict[str, Portrait] = {}
     for portrait in portraits:
-        if not schema.SUBJECT.fullmatch(portrait.subject_id):
-            reason = f"subject id should match {schema.SUBJECT.pattern}, got {portrait.subject_id!r}"
+        same = subjects.setdefault(portrait.subject_id.lower(), portrait)
+        if not schema.SUBJECT.fullmatch(portrait.subject_id) or len(portrait.subject_id) > LONGEST_ID:
+            wanted = f"match {schema.SUBJECT.pattern} and have at most {LONGEST_ID} characters"
+            rejected.append(Rejected(portrait.path, f"subject id should {wanted}, got {portrait.subject_id!r}"))
+        elif same.subject_id != portrait.subject_id:
+            reason = f"subject id {portrait.subject_id!r} differs from {same.subject_id!r} only in case"
+            rejected.append(Rejected(portrait.path, reason))
+        elif same.gender != portrait.gender:
+            reason = f"subject {portrait.subject_id!r} is {same.gender or 'unlabelled'} in {same.path}"
             rejected.append(Rejected(portrait.path, reason))
         elif (first := kept.setdefault(by(portrait), portrait)) is not portrait:
-            reason = f"{by(portrait)!r} was named before, by {first.path} for subject {first.subject_id!r}"
+            reason = f"named twice: first as {first.path} of subject {first.subject_id!r}"
             rejected.append(Rejected(portrait.path, reason))
     return list(kept.values()), rejected
 
 
 def _table_rows(path: Path) -> list[dict[str, Any]]:
     try:
-        table = pq.read_table(path) if path.suffix == ".parquet" else _read_csv(path)
-    except (pa.ArrowException, OSError) as error:
-        raise EquimeError(f"cannot read the table of faces {path}: {str(error).splitlines()[0]}") from error
+        table = pq.read_table(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise EquimeError(f"cannot read the table of faces {path} as UTF-8 CSV or Parquet: {why}") from error
+    table = table.rename_columns([name.strip().lower() for name in table.column_names])
     if missing := [name for name in ("subject_id", "path") if name not in table.column_names]:
-        raise EquimeError(f"{path} lacks the columns {missing}: expected {list(COLUMNS)}, the last five optional")
+        raise EquimeError(
+            f"{path} lacks the columns {missing}: found {table.column_names}, "
+            f"expected {list(COLUMNS)}, the last five optional"
+        )
     rows: list[dict[str, Any]] = table.to_pylist()
     if not rows:
         raise EquimeError(f"the table of faces {path} has no rows")
@@ -187,11 +217,12 @@ def _table_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    """A CSV with every column as text: a subject '006' keeps its zeros."""
-    header = path.read_bytes().partition(b"\n")[0].decode("utf-8-sig").strip()
-    names = [name.strip().strip('"') for name in header.split(",")]
+    """A CSV with every column as text: a subject '006' keeps its zeros. Comma or semicolon, as its header has."""
+    header = path.read_bytes().partition(b"\n")[0].decode("utf-8-sig").rstrip("\r")
+    delimiter = max(",;\t", key=header.count)
+    names = next(csv.reader([header], delimiter=delimiter), [])
     text = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-    return pa.csv.read_csv(path, convert_options=text)
+    return pa.csv.read_csv(path, convert_options=text, parse_options=pa.csv.ParseOptions(delimiter=delimiter))
 
 
 def _portrait(row: Mapping[str, Any]) -> Portrait:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from equime.generators.warp import Warp
 from equime.locks import hold
 from equime.plan import PlanOptions, plan, replan
 from equime.table import Table
+from equime.tree import export_tree, import_tree
 
 
 def options(faces: Path, **changes) -> PlanOptions:
@@ -176,3 +180,83 @@ def test_the_report_says_what_is_never_planned(faces: Path, tmp_path: Path) -> N
     report = plan(tmp_path / "ws", options(some(faces, tmp_path / "f", "ann")), Warp.SHOWS)
     assert 0 < report.unplanned_units["overall"] < 0.2
     assert "no generator shows" in str(report)
+
+
+def test_a_failed_first_plan_leaves_no_workspace(tmp_path: Path) -> None:
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "bad.png").write_text("no")
+    with pytest.raises(EquimeError, match="no usable face"):
+        plan(tmp_path / "ws", options(tmp_path / "faces"), Warp.SHOWS)
+    assert not (tmp_path / "ws").exists()
+
+
+def test_another_folder_is_refused_unless_the_pictures_moved_there(faces: Path, tmp_path: Path) -> None:
+    plan(tmp_path / "ws", options(some(faces, tmp_path / "one", "ann")), Warp.SHOWS)
+    with pytest.raises(EquimeError, match=r"was planned from .*one, and .*two lacks ann.png"):
+        plan(tmp_path / "ws", options(some(faces, tmp_path / "two", "bob")), Warp.SHOWS)
+    some(faces, tmp_path / "two", "ann")
+    assert plan(tmp_path / "ws", options(tmp_path / "two"), Warp.SHOWS).new_rows == 5
+    assert Table(tmp_path / "ws").settings["faces"] == str((tmp_path / "two").resolve())
+
+
+@pytest.mark.parametrize("left", [1, 2, 3])
+def test_an_interrupted_plan_run_again_is_the_unbroken_one(faces: Path, tmp_path: Path, left: int) -> None:
+    """What a kill leaves: some of the shards, and the marker that names the first."""
+    plan(tmp_path / "whole", options(faces), Warp.SHOWS)
+    plan(tmp_path / "ws", options(faces), Warp.SHOWS)
+    table = Table(tmp_path / "ws")
+    for index in table.shards()[left:]:
+        table.shard_path("plan", index).unlink()
+    (table.path / "plan" / ".unfinished.json").write_text('{"first": 0}')
+    plan(tmp_path / "ws", options(faces), Warp.SHOWS)
+    assert rows(tmp_path / "ws") == rows(tmp_path / "whole")
+    assert not (table.path / "plan" / ".unfinished.json").exists()
+
+
+def test_killed_while_planning_nothing_is_half_done(faces: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "equime", "plan", str(tmp_path / "ws"), "--faces", str(faces)]
+    command += ["--per-emotion", "200", "--shard-rows", "4", "--seed", "3"]
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 40
+    while len(list((tmp_path / "ws" / "plan").glob("0*.parquet"))) < 10 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.kill()
+    running.wait()
+    assert (tmp_path / "ws" / "plan" / ".unfinished.json").exists()
+    report = plan(tmp_path / "ws", options(faces, per_emotion=1, shard_rows=4), Warp.SHOWS)
+    assert report.rows == report.new_rows == 30
+    assert {row["epoch"] for row in rows(tmp_path / "ws")} == {0}
+
+
+def test_what_is_not_followed_is_said(faces: Path, tmp_path: Path) -> None:
+    folder = some(faces, tmp_path / "faces", "ann", "bob")
+    (folder / "t.csv").write_text("subject_id,path,gender\n1,ann.png,f\n2,bob.jpg,m\n")
+    plan(tmp_path / "ws", options(folder / "t.csv"), Warp.SHOWS)
+    (folder / "t.csv").write_text("subject_id,path,gender\n1,ann.png,f\n2,bob.jpg,f\n")
+    report = plan(tmp_path / "ws", options(folder / "t.csv", shard_rows=3), Warp.SHOWS)
+    assert "stays 8" in report.notes["--shard-rows"]
+    assert "stays planned as male|unknown|unknown" in report.notes["bob.jpg"]
+    (folder / "bob.jpg").write_bytes((faces / "dan.png").read_bytes())
+    report = plan(tmp_path / "ws", options(folder / "t.csv"), Warp.SHOWS)
+    assert (report.new_rows, list(report.rejected)) == (0, ["bob.jpg"])
+
+
+def test_a_plan_with_a_gap_or_an_import_is_not_planned_upon(faces: Path, tmp_path: Path, workspace: Path) -> None:
+    plan(tmp_path / "ws", options(faces), Warp.SHOWS)
+    Table(tmp_path / "ws").shard_path("plan", 1).unlink()
+    with pytest.raises(EquimeError, match=r"the plan lacks .*00001.parquet"):
+        plan(tmp_path / "ws", options(faces), Warp.SHOWS)
+    export_tree(Table(workspace), tmp_path / "tree", progress=False)
+    import_tree(tmp_path / "tree", tmp_path / "imported", progress=False)
+    for planning in (
+        lambda: plan(tmp_path / "imported", options(faces), Warp.SHOWS),
+        lambda: replan(tmp_path / "imported", options(faces), Warp.SHOWS, lambda lines: True),
+    ):
+        with pytest.raises(EquimeError, match="was imported"):
+            planning()
+
+
+def test_the_plan_is_not_replaced_under_a_running_stage(faces: Path, tmp_path: Path) -> None:
+    plan(tmp_path / "ws", options(faces), Warp.SHOWS)
+    with hold(tmp_path / "ws" / "caption"), pytest.raises(EquimeError, match="caption is being written"):
+        replan(tmp_path / "ws", options(faces, seed=9), Warp.SHOWS, lambda lines: True)

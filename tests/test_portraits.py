@@ -32,7 +32,7 @@ def test_odd_file_names_become_ids_and_clashes_are_rejected(tmp_path: Path, face
     portraits, rejected = read_portraits(tmp_path)
     assert [p.subject_id for p in portraits] == ["a-b-c"]
     assert len(rejected) == 2
-    assert "was named before" in " ".join(r.reason for r in rejected)
+    assert "named twice" in " ".join(r.reason for r in rejected)
     assert "should match" in " ".join(r.reason for r in rejected)
 
 
@@ -133,3 +133,52 @@ def test_a_path_may_not_leave_its_folder(tmp_path: Path) -> None:
 def test_pseudonyms_are_stable_and_differ_by_seed() -> None:
     assert pseudonym("ann", 0) == pseudonym("ann", 0)
     assert len({pseudonym(name, seed) for name in ("ann", "bob") for seed in (0, 1)}) == 4
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "\ufeffsubject_id,path,gender\r\n006,a.png,f\r\n".encode(),
+        b" Subject_ID , Path ,gender\n006,a.png,f\n",
+        b'subject_id;path;gender\n006;"a.png";f\n',
+        b'"subject_id","path","gender"\n"006","a.png","f"\n',
+    ],
+)
+def test_tables_as_spreadsheets_write_them(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "t.csv").write_bytes(data)
+    assert read_portraits(tmp_path / "t.csv") == ([Portrait("006", "a.png", gender="female")], [])
+
+
+@pytest.mark.parametrize("name", ["utf16.csv", "no.PARQUET"])
+def test_other_encodings_are_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes("subject_id,path\n1,a.png\n".encode("utf-16"))
+    with pytest.raises(EquimeError, match="cannot read the table of faces") as error:
+        read_portraits(tmp_path / name)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+def test_ids_that_clash_without_case_and_labels_that_disagree_are_rejected(tmp_path: Path) -> None:
+    lines = ("Ann,a.png,f,,,,", "ann,b.png,f,,,,", "Ann,c.png,m,,,,", "Ann,d.png,f,40,,,", "x" * 65 + ",e.png,,,,,")
+    portraits, rejected = read_portraits(write_table(tmp_path / "t.csv", *lines))
+    assert [p.path for p in portraits] == ["a.png", "d.png"]
+    reasons = {r.path: r.reason for r in rejected}
+    assert "only in case" in reasons["b.png"]
+    assert "is female in a.png" in reasons["c.png"]
+    assert "at most 64" in reasons["e.png"]
+
+
+def test_a_picture_is_used_once_and_paths_are_kept_relative(tmp_path: Path, faces: Path) -> None:
+    (tmp_path / "a.png").write_bytes((faces / "ann.png").read_bytes())
+    (tmp_path / "b.png").write_bytes((faces / "bob.jpg").read_bytes())
+    named = [
+        Portrait("x", str(tmp_path / "a.png")),
+        Portrait("x", "./a.png"),
+        Portrait("y", "b.png"),
+        Portrait("z", ""),
+    ]
+    found = list(screen(named, tmp_path, known=[("b.png", "0" * 64, "y")]))
+    assert [type(one) for one in found] == [Portrait, Portrait, Rejected, Rejected]
+    assert [one.path for one in found[:2]] == ["a.png", "a.png"]
+    assert "another picture was planned" in found[2].reason
+    assert "expected the path of a picture" in found[3].reason

@@ -16,6 +16,7 @@ from equime.action_units import NAMES, ActionUnit
 from equime.builders.caption import Caption
 from equime.builders.generate import COMMENT_BYTES, Generate
 from equime.captioning import templates
+from equime.errors import EquimeError
 from equime.stage import Stage, attempt, result_fields, run
 from equime.stages import STAGES, stage_class
 from equime.table import Table
@@ -58,8 +59,8 @@ def test_a_stage_travels_to_a_spawned_worker(cls: type) -> None:
 
 
 @pytest.mark.parametrize("cls", ALL)
-def test_a_bad_row_keeps_nulls_and_its_reason(cls: type) -> None:
-    stage = cls()
+def test_a_bad_row_keeps_nulls_and_its_reason(cls: type, faces: Path) -> None:
+    stage = cls(faces=faces) if cls is Generate else cls()
     stage.load()
     bad = {"clip_id": "anger/f_1_01"} | dict.fromkeys(stage.reads, "nonsense")
     (result,) = attempt(stage, [bad])
@@ -119,6 +120,14 @@ def test_a_changed_picture_is_a_row_error_and_can_be_retried(workspace: Path, co
     (faces / "ann.png").write_bytes(good)
     assert run(Generate(faces=faces), copy).failed == 5, "without being asked, failed rows stay"
     assert run(Generate(faces=faces), copy, retry_failed=True).failed == 0
+
+
+def test_a_mistake_that_is_no_rows_fault_touches_nothing(copy: Table) -> None:
+    before = clips(copy.path)
+    for stage in (Generate(faces=copy.path / "nowhere", crf=20), Generate(faces=copy.path, crf=99)):
+        with pytest.raises(EquimeError, match=r"no such folder of faces|--crf should be 0 to 51"):
+            run(stage, copy)
+    assert clips(copy.path) == before
 
 
 def test_captions_follow_the_plan(workspace: Path) -> None:
