@@ -38,8 +38,7 @@ Backend: TypeAlias = Literal["pyav", "torchcodec", "decord"]
 # Containers a clip may come in. Without a list, bytes that spell a playlist make FFmpeg open what it names.
 _FORMATS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg"
 # An MP4's header tells all that decoding needs: FFmpeg need not decode frames to open it (0.4 ms, not 3).
-_QUICK: dict[str, Any] = {"options": {"format_whitelist": _FORMATS, "probesize": "32"}}
-_QUICK["stream_options"] = [{"skip_frame": "all"}]
+_QUICK = {"format_whitelist": _FORMATS, "probesize": "32", "skip_frame": "all"}
 
 
 class VideoError(EquimeError):
@@ -286,8 +285,8 @@ def _opened(source: Source, *, quick: bool = False) -> Iterator[_Video]:
         if not size:
             raise VideoError(f"expected a video, {name} is empty")
         try:
-            options = _QUICK if quick and is_mp4 else {"options": {"format_whitelist": _FORMATS}}
-            with _container(file, name, options) as container:
+            options = _QUICK if quick and is_mp4 else {"format_whitelist": _FORMATS}
+            with av.open(file, options=options) as container:
                 stream = container.streams.best("video")
                 if stream is None or "attached_pic" in str(stream.disposition):
                     kinds = sorted({s.type for s in container.streams})
@@ -298,15 +297,8 @@ def _opened(source: Source, *, quick: bool = False) -> Iterator[_Video]:
                 yield _Video(container, stream, source, size)
         except av.FFmpegError as error:
             raise VideoError(f"cannot read {name} as video: {_reason(error)}") from error
-
-
-def _container(file: io.BufferedIOBase, name: str, options: dict[str, Any]) -> Any:
-    try:
-        return av.open(file, **options)
-    except av.FFmpegError:
-        raise
-    except ValueError as error:  # PyAV's own: the header names no stream to give options to
-        raise VideoError(f"cannot read {name} as video: its header is missing or cut off") from error
+        except UnicodeDecodeError as error:  # PyAV reads metadata as UTF-8
+            raise VideoError(f"cannot read {name} as video: its metadata is damaged") from error
 
 
 def _file(path: Path) -> io.BufferedIOBase:

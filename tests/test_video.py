@@ -218,6 +218,26 @@ def test_damage_never_returns_fewer_frames() -> None:
             assert len(frames) == count
 
 
+@pytest.mark.slow
+def test_random_damage_is_one_line_or_the_right_count() -> None:
+    rng = np.random.default_rng(5)
+    for trial in range(400):
+        damaged = bytearray(clip_bytes(12, 64, seed=trial % 4, bf=str(trial % 4)))
+        at = int(rng.integers(len(damaged)))
+        if trial % 3 == 0:
+            damaged[at] = int(rng.integers(256))
+        elif trial % 3 == 1:
+            del damaged[at:]
+        else:
+            del damaged[at : at + int(rng.integers(1, 40))]
+        try:
+            count, frames = probe(bytes(damaged)).num_frames, decode(bytes(damaged), size=16)
+        except VideoError as error:
+            assert "\n" not in str(error)
+        else:
+            assert len(frames) == count
+
+
 def test_probe_tells_what_the_file_is() -> None:
     data = clip_bytes(12, (32, 48), fps=30, bf="2", comment='{"a": 1}')
     info = probe(data)
