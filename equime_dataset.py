@@ -13,6 +13,8 @@ Without `data_dir` it is the Hub repository; with it a workspace, a Hub layout o
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -154,6 +156,9 @@ class EquiME(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         )
         self._decoding = self.config.decoding()
         self._wanted = self.config.wanted()
+        if notice := self.source.notice():
+            warnings.warn(notice, UserWarning, stacklevel=2)
+            self._decoding = self._decoding and dataclasses.replace(self._decoding, notice=notice)
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(

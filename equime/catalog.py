@@ -6,7 +6,10 @@
 
 The table is kept in `ws/.cache`, under a key made of the footers of all shards. A footer holds the digests of
 its shard's columns and is read anew each time (20 microseconds a shard), so that a changed workspace is never
-served stale, whatever its clock says. Where the workspace cannot be written, all works without the cache.
+served from an old cache, whatever its clock says. Where the workspace cannot be written, all works without it.
+
+A shard that no longer follows from its inputs (a plan that was replaced, a prompt that changed) is *stale*, and
+counts as not made: its videos and captions are those of other rows, whatever their ids say.
 
     rm -r WORKSPACE/.cache       # always safe
 """
@@ -17,17 +20,19 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from equime import schema
 from equime.errors import EquimeError
-from equime.table import FOOTER_KEY, Table, replacing, require_version
+from equime.marks import follows
+from equime.table import FOOTER_KEY, Footer, Table, replacing, require_version
 
 CACHE = ".cache"
 _MAGIC = b"PAR1"
@@ -50,15 +55,49 @@ class Catalog:
 
     Attributes:
         key: Of the content it was made from: `content_key`.
-        rows: All planned clips in plan order, columns of `schema.METADATA`; null where nothing is made yet.
+        rows: All planned clips in plan order, columns of `schema.METADATA`; null where nothing is made yet, or stale.
         shards: In order.
+        stale: Group -> how many clips its stale shards hold; only groups that have some.
         file: The Arrow file that holds `rows`, for other processes to map; None where none could be written.
     """
 
     key: str
     rows: pa.Table
     shards: tuple[Shard, ...]
+    stale: dict[str, int]
     file: Path | None
+
+
+class Standing(NamedTuple):
+    """How one shard stands: the footers of the groups that are made, and the groups that are stale."""
+
+    made: dict[str, Footer]
+    stale: tuple[str, ...]
+
+
+def standing(table: Table, index: int) -> Standing:
+    """Which groups of a shard are made and still follow from what is beside them.
+
+    Raises:
+        EquimeError: A footer cannot be read.
+    """
+    return _standing({group: table.footer(group, index) for group in schema.GROUPS})
+
+
+def not_made(stale: Container[str], workspace: object) -> str:
+    """Why a clip has no video and no error of its own: of the groups of its shard, those in `stale` are."""
+    if "generate" in stale:
+        return f"stale (what it was made from has changed): run `equime generate {workspace}`"
+    return "not generated yet"
+
+
+def _standing(footers: Mapping[str, Footer | None]) -> Standing:
+    made = {group: footer for group, footer in footers.items() if footer}
+    stale: list[str] = []
+    while lapsed := [group for group, footer in made.items() if not follows(footer, made)]:
+        stale += lapsed  # and so is what follows from these
+        made = {group: footer for group, footer in made.items() if group not in lapsed}
+    return Standing(made, tuple(sorted(stale, key=list(schema.GROUPS).index)))
 
 
 def content_key(table: Table) -> str:
@@ -67,7 +106,7 @@ def content_key(table: Table) -> str:
     Raises:
         EquimeError: A shard is no Parquet file.
     """
-    hasher = hashlib.sha256(f"catalog 1, schema {schema.VERSION}".encode())
+    hasher = hashlib.sha256(f"catalog 2, schema {schema.VERSION}".encode())
     for group in table.groups:
         for index in table.shards(group):
             path = table.shard_path(group, index)
@@ -108,7 +147,8 @@ def load(table: Table) -> Catalog:
     indices = [int(n) for n in rows.schema.metadata[b"shards"].split()]
     starts = [sum_ - count for sum_, count in zip(_running(counts), counts, strict=True)]
     shards = tuple(Shard(*each) for each in zip(indices, starts, counts, strict=True))
-    return Catalog(key, rows.replace_schema_metadata(), shards, file)
+    stale: dict[str, int] = json.loads(rows.schema.metadata[b"stale"])
+    return Catalog(key, rows.replace_schema_metadata(), shards, stale, file)
 
 
 def opened(file: Path) -> pa.Table | None:
@@ -171,14 +211,20 @@ def _build(table: Table) -> pa.Table:
     if not indices:
         raise EquimeError(f"nothing is planned in {table.path}: run `equime plan {table.path} --faces DIR`")
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        parts = {g: list(pool.map(lambda i, g=g: _shard(table, g, i, _columns(g)), indices)) for g in schema.GROUPS}
+        found = {g: list(pool.map(lambda i, g=g: shard(table, g, i, _columns(g)), indices)) for g in schema.GROUPS}
+    parts = {group: [part for part, _ in each] for group, each in found.items()}
     counts = [len(part) for part in parts["plan"] if part is not None]
+    stale: dict[str, int] = {}
+    for at, count in enumerate(counts):
+        for group in _standing({group: found[group][at][1] for group in schema.GROUPS}).stale:
+            parts[group][at] = None
+            stale[group] = stale.get(group, 0) + count
     for group in schema.GROUPS:
         for index, part, plan in zip(indices, parts[group], parts["plan"], strict=True):
-            _same_rows(table, group, index, part, plan)
+            require_same_rows(table, group, index, part, plan)
     whole = {group: _joined(group, parts[group], counts) for group in schema.GROUPS}
     columns = [whole[schema.OWNER[name]][name].combine_chunks() for name in schema.METADATA.names]
-    note = {"shards": " ".join(map(str, indices)), "counts": " ".join(map(str, counts))}
+    note = {"shards": " ".join(map(str, indices)), "counts": " ".join(map(str, counts)), "stale": json.dumps(stale)}
     return pa.table(columns, schema=schema.METADATA.with_metadata(note))
 
 
@@ -186,8 +232,12 @@ def _columns(group: str) -> list[str]:
     return [name for name in schema.GROUPS[group].names if name != "video"]
 
 
-def _shard(table: Table, group: str, index: int, columns: Sequence[str]) -> pa.Table | None:
-    """Columns of one shard of a group, typed as in the contract; None where it is not made."""
+def shard(table: Table, group: str, index: int, columns: Sequence[str]) -> tuple[pa.Table, Footer] | tuple[None, None]:
+    """Columns of one shard of a group, typed as in the contract, and its footer; None where it is not made.
+
+    Raises:
+        EquimeError: As `load`.
+    """
     path = table.shard_path(group, index)
     wanted = [schema.GROUPS[group].field(name) for name in columns]
     try:
@@ -198,10 +248,19 @@ def _shard(table: Table, group: str, index: int, columns: Sequence[str]) -> pa.T
                 require(file, path, group)
             _known_version(footer or b"", path)
     except FileNotFoundError:
-        return None
+        return None, None
     except (pa.ArrowException, OSError) as error:
         raise EquimeError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
-    return found.replace_schema_metadata()
+    return found.replace_schema_metadata(), _footer(footer or b"", path)
+
+
+def _footer(raw: bytes, path: Path) -> Footer:
+    try:
+        values = json.loads(raw)
+        known = {f.name: values[f.name] for f in fields(Footer) if f.name in values}
+        return Footer(**known | {"reads": tuple(values["reads"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise EquimeError(f"{path} has a footer that does not read: delete it and run its stage again") from error
 
 
 def require_readable(file: pq.ParquetFile, path: object) -> None:
@@ -237,64 +296,6 @@ def require(file: pq.ParquetFile, path: object, group: str) -> None:
             raise EquimeError(f"{path}: column {field.name!r} should be {field.type}, got {have}")
 
 
-def shard_columns(table: Table, index: int, names: Mapping[str, Sequence[str]]) -> dict[str, pa.ChunkedArray]:
-    """Columns of one shard from several groups, by name; null where a group's shard is not made.
-
-    Args:
-        table: The workspace.
-        index: The shard's number.
-        names: Group -> columns of it, without `video`.
-
-    Raises:
-        EquimeError: As `load`.
-    """
-    parts = {
-        g: _shard(table, g, index, ["clip_id", *(n for n in names.get(g, ()) if n != "clip_id")])
-        for g in ("plan", *(g for g in names if g != "plan"))
-    }
-    plan = parts["plan"]
-    if plan is None:
-        raise EquimeError(f"{table.shard_path('plan', index)} is gone: load the workspace again")
-    columns = {"clip_id": plan["clip_id"]}
-    for group, part in parts.items():
-        _same_rows(table, group, index, part, plan)
-        for name in names.get(group, ()):
-            null = pa.chunked_array([pa.nulls(len(plan), schema.CLIPS.field(name).type)])
-            columns[name] = null if part is None else part[name]
-    return columns
-
-
-def shard_videos(table: Table, index: int, rows: Sequence[int]) -> Iterator[tuple[list[int], pa.ChunkedArray]]:
-    """The `video` column of some rows of a shard, a row group at a time: (rows, their videos).
-
-    Args:
-        table: The workspace.
-        index: The shard's number.
-        rows: 0-based, ascending.
-
-    Raises:
-        EquimeError: As `load`.
-    """
-    path = table.shard_path("generate", index)
-    kind = schema.CLIPS.field("video").type
-    if not path.exists():
-        yield list(rows), pa.chunked_array([pa.nulls(len(rows), kind)])
-        return
-    try:
-        with pq.ParquetFile(path) as file:
-            require(file, path, "generate")
-            start = 0
-            for group in range(file.num_row_groups):
-                stop = start + file.metadata.row_group(group).num_rows
-                wanted = [row for row in rows if start <= row < stop]
-                if wanted:
-                    video = file.read_row_group(group, columns=["video"], use_threads=False)["video"]
-                    yield wanted, video.take(pa.array([row - start for row in wanted]))
-                start = stop
-    except (pa.ArrowException, OSError) as error:
-        raise EquimeError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
-
-
 def _joined(group: str, parts: Sequence[pa.Table | None], counts: Sequence[int]) -> pa.Table:
     """A group's shards one after the other, nulls where a shard is not made (its clip_id too)."""
     wanted = pa.schema([schema.GROUPS[group].field(name) for name in _columns(group)])
@@ -305,7 +306,12 @@ def _joined(group: str, parts: Sequence[pa.Table | None], counts: Sequence[int])
     return pa.concat_tables(filled)
 
 
-def _same_rows(table: Table, group: str, index: int, part: pa.Table | None, plan: pa.Table) -> None:
+def require_same_rows(table: Table, group: str, index: int, part: pa.Table | None, plan: pa.Table) -> None:
+    """Refuse a shard that does not hold the plan's rows in the plan's order.
+
+    Raises:
+        EquimeError: It does not.
+    """
     if part is not None and not part["clip_id"].equals(plan["clip_id"]):
         raise EquimeError(
             f"{table.shard_path(group, index)} does not hold the plan's rows in the plan's order: "

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 
 from equime import schema
 from equime.errors import EquimeError
-from equime.marks import follows
-from equime.table import Footer, Table, digest
+from equime.footer import Footer, damaged, digest, first_line, follows, mend
+from equime.table import OUT_OF_STEP, Table
+from equime.wording import counted
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,11 @@ class GroupStatus:
 
     def __str__(self) -> str:
         """One line for people."""
-        shards = f"{self.done} of {self.planned} shards"
-        states = ("stale", "missing", "damaged", "orphan", "failed_rows")
-        rest = [f"{n} {state.replace('_', ' ')}" for state in states if (n := getattr(self, state))]
+        shards = f"{self.done} of {counted(self.planned, 'shard')}"
+        rest = [f"{n} {state}" for state in ("stale", "missing", "damaged", "orphan") if (n := getattr(self, state))]
+        rest += [counted(self.failed_rows, "failed row")] if self.failed_rows else []
         size = f"{self.bytes / 1e6:.1f} MB"
-        return ", ".join([f"{self.group:9} {shards}", f"{self.rows} rows", size, *rest])
+        return ", ".join([f"{self.group:9} {shards}", counted(self.rows, "row"), size, *rest])
 
 
 def status(table: Table) -> list[GroupStatus]:
@@ -66,16 +67,9 @@ def status(table: Table) -> list[GroupStatus]:
     counts = {group: _Count() for group in schema.GROUPS}
     planned = table.shards()
     for index in planned:
-        footers: dict[str, Footer | None] = {}
-        damaged = set()
-        for group in schema.GROUPS:
-            try:
-                footers[group] = table.footer(group, index)
-            except EquimeError:
-                footers[group] = None
-                damaged.add(group)
+        footers, unread = _footers(table, index)
         for group, count in counts.items():
-            count.add(footers, group, damaged)
+            count.add(footers, group, unread)
     return [
         GroupStatus(
             group,
@@ -88,6 +82,50 @@ def status(table: Table) -> list[GroupStatus]:
     ]
 
 
+def _footers(table: Table, index: int) -> tuple[dict[str, Footer | None], set[str]]:
+    """A shard's footers by group, None where there is none, and the groups whose footer does not read."""
+    footers: dict[str, Footer | None] = {}
+    unread = set()
+    for group in schema.GROUPS:
+        try:
+            footers[group] = table.footer(group, index)
+        except EquimeError:
+            footers[group] = None
+            unread.add(group)
+    return footers, unread
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of the planned clips have a video; `begun` is False where nothing was generated yet."""
+
+    rows: int
+    videos: int
+    begun: bool
+
+    @property
+    def whole(self) -> bool:
+        """Whether no clip lacks a video, as far as videos were begun."""
+        return not self.begun or self.videos == self.rows
+
+    def __str__(self) -> str:
+        """One line for people."""
+        if not self.begun:
+            return f"{counted(self.rows, 'clip')}, no video made yet"
+        return f"{self.videos} of {counted(self.rows, 'clip')} {'has' if self.rows == 1 else 'have'} a video"
+
+
+def coverage(table: Table) -> Coverage:
+    """Count clips and videos. Reads footers; what is damaged or stale does not count."""
+    rows = videos = 0
+    for index in table.shards():
+        footers, _ = _footers(table, index)
+        plan, made = footers["plan"], footers["generate"]
+        rows += plan.rows if plan else 0
+        videos += made.rows - made.failed if made and follows(made, footers) else 0
+    return Coverage(rows, videos, begun=bool(table.shards("generate")))
+
+
 @dataclass
 class _Count:
     done: int = 0
@@ -97,10 +135,10 @@ class _Count:
     rows: int = 0
     failed_rows: int = 0
 
-    def add(self, footers: dict[str, Footer | None], group: str, damaged: set[str]) -> None:
+    def add(self, footers: dict[str, Footer | None], group: str, unread: set[str]) -> None:
         footer = footers[group]
         if footer is None:
-            state = "damaged" if group in damaged else "missing"
+            state = "damaged" if group in unread else "missing"
         else:
             state = "done" if follows(footer, footers) else "stale"
             self.rows += footer.rows
@@ -113,7 +151,7 @@ def check(table: Table, hashes: bool = True) -> Iterator[str]:
 
     Looks for shards that do not read, miss columns or hold others, columns that are not what was written (bit
     rot), rows out of step with the plan, orphans, breaches of the schema, duplicate clips and videos, a
-    subject in two splits, and a source picture under two subjects.
+    subject in two splits, a source picture under two subjects, and groups with stale shards.
 
     Args:
         table: The workspace.
@@ -124,7 +162,9 @@ def check(table: Table, hashes: bool = True) -> Iterator[str]:
         for index in sorted(set(table.shards(group)) - set(planned)):
             yield f"{_where(table, group, index)}: the plan has no such shard; move it out of the workspace"
     seen = _Seen()
+    stale: dict[str, list[str]] = {}
     for index in planned:
+        footers, unread = _footers(table, index)
         plan_ids: list[Any] | None = None
         for group in table.groups:
             if not table.shard_path(group, index).exists():
@@ -134,23 +174,28 @@ def check(table: Table, hashes: bool = True) -> Iterator[str]:
             except EquimeError as error:
                 yield str(error)
                 continue
+            path, where = table.shard_path(group, index), _where(table, group, index)
+            yield from (f"{where}: {problem}" for problem in _shard_problems(path, group, part, footer, hashes))
+            if not unread and not follows(footer, footers):
+                stale.setdefault(group, []).append(footer.stage)
+                continue  # it speaks of another plan: what follows would be false alarms
             ids = part["clip_id"].to_pylist() if "clip_id" in part.column_names else []
             plan_ids = ids if group == "plan" else plan_ids
-            where = _where(table, group, index)
             if plan_ids is not None and ids != plan_ids:
-                yield f"{where}: does not hold the plan's rows in the plan's order; run its stage again"
-            for problem in _problems(group, part, footer, hashes, seen):
+                yield f"{where}: {OUT_OF_STEP}; {mend(path)}"
+            for problem in (*seen.problems(part), *_video_problems(part)):
                 yield f"{where}: {problem}"
+    yield from (_stale_line(table, group, stages) for group, stages in stale.items())
+
+
+def _stale_line(table: Table, group: str, stages: list[str]) -> str:
+    total = len(table.shards(group))
+    command = f"equime import TREE {table.path}" if "import" in stages else f"equime {group} {table.path}"
+    return f"{group}: {len(stages)} of {counted(total, 'shard')} {'is' if total == 1 else 'are'} stale: run `{command}`"
 
 
 def _where(table: Table, group: str, index: int) -> Path:
     return table.shard_path(group, index).relative_to(table.path)
-
-
-def _problems(group: str, part: pa.Table, footer: Footer, hashes: bool, seen: _Seen) -> Iterator[str]:
-    yield from _shard_problems(group, part, footer, hashes)
-    yield from seen.problems(part)
-    yield from _video_problems(part)
 
 
 def _read(table: Table, group: str, index: int, hashes: bool) -> tuple[pa.Table, Footer]:
@@ -165,19 +210,18 @@ def _read(table: Table, group: str, index: int, hashes: bool) -> tuple[pa.Table,
             part = file.read(columns=names, use_threads=False)
         part.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise EquimeError(f"{path} is damaged: {reason}; remove it and run its stage again") from error
+        raise damaged(path, first_line(error)) from error
     return part, footer
 
 
-def _shard_problems(group: str, part: pa.Table, footer: Footer, hashes: bool) -> Iterator[str]:
+def _shard_problems(path: Path, group: str, part: pa.Table, footer: Footer, hashes: bool) -> Iterator[str]:
     """What one shard shows by itself: columns, digests, types and labels."""
     own = {f.name: f.type for f in schema.GROUPS[group] if hashes or f.name != "video"}
     for name, kind in own.items():
         if name not in part.column_names:
-            yield f"column {name!r} is missing"
+            yield f"column {name!r} is missing; {mend(path)}"
         elif part[name].type == kind and digest(part[name]) != footer.digests.get(name):
-            yield f"column {name!r} is not what was written: the file is damaged"
+            yield f"column {name!r} is not what was written; {mend(path)}"
     yield from (f"column {name!r} belongs to another group" for name in part.column_names if name not in own)
     # Ids are judged once, in the plan.
     judged = part if group == "plan" or "clip_id" not in part.column_names else part.drop_columns(["clip_id"])

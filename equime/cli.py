@@ -1,11 +1,13 @@
 """`equime VERB`: every verb is a function below; stages are named by string and loaded when asked for.
 
-Exit codes: 0 done, 1 bad input or failed rows (one line says which), 2 wrong usage, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 bad input or failed rows (one line says which), 2 wrong usage, 130 stopped by Ctrl-C,
+143 ended by SIGTERM. With `--json` a failure is a document {"error": ...} too.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from equime.errors import EquimeError
-from equime.options import add_flags, from_flags
-from equime.stages import STAGES, stage_class
+from equime.options import add_flags, from_flags, path_argument
+from equime.stages import HELP, STAGES, stage_class
+from equime.terminal import Ended, drop_output, put, sigterm_heard
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -26,16 +29,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     verb = next((a for a in arguments if not a.startswith("-")), None)
     try:
-        options = _parser(verb).parse_args(arguments)
-        command: Command = options.command
-        return command(options)
+        with sigterm_heard():
+            options = _parser(verb).parse_args(arguments)
+            command: Command = options.command
+            return command(options)
     except EquimeError as error:
-        print(f"equime: {error}", file=sys.stderr)
+        _warn(str(error))
+        if "--json" in arguments:
+            with contextlib.suppress(EquimeError, BrokenPipeError):
+                put([json.dumps({"error": str(error)})])
+    except Ended:
+        _warn("ended by SIGTERM; what was finished is kept, the same command goes on")
+        return 143
     except KeyboardInterrupt:
-        print("equime: stopped; what was finished is kept, the same command goes on", file=sys.stderr)
+        _warn("stopped; what was finished is kept, the same command goes on")
         return 130
     except BrokenPipeError:  # `equime show | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
     return 1
 
 
@@ -45,12 +55,13 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
         prog="equime", description="Synthetic, equitable micro-expression video: load, rebuild, use."
     )
     parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--json", action="store_true", help="machine-readable output, of every verb")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     for name, (line, flags) in VERBS.items():
         sub = verbs.add_parser(name, help=line, description=line)
         if name == verb:
             flags(sub)
-            sub.add_argument("--json", action="store_true", help="machine-readable output")
+            sub.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="machine-readable output")
     return parser
 
 
@@ -61,11 +72,15 @@ def _version() -> str:
 
 
 def _say(options: argparse.Namespace, text: object, data: Any) -> None:
-    print(json.dumps(data, indent=1, default=str) if options.json else text)
+    put([json.dumps(data, indent=1, default=str) if options.json else str(text)])
 
 
 def _warn(text: str) -> None:
     print(f"equime: {text}", file=sys.stderr)
+
+
+def _add_workspace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("workspace", type=path_argument, help="folder of the data set in the making (`equime plan`)")
 
 
 # --- planning
@@ -74,7 +89,7 @@ def _warn(text: str) -> None:
 def _plan_flags(parser: argparse.ArgumentParser) -> None:
     from equime.plan import PlanOptions
 
-    parser.add_argument("workspace", type=Path)
+    _add_workspace(parser)
     add_flags(parser, PlanOptions)
     parser.add_argument("--generator", default="warp", choices=["warp"], help="plan only what it can show")
     parser.add_argument("--replace", action="store_true", help="plan all rows anew; says what goes stale")
@@ -123,7 +138,7 @@ def _confirm(options: argparse.Namespace, lines: list[str]) -> bool:
 
 def _stage_flags(name: str) -> Callable[[argparse.ArgumentParser], None]:
     def flags(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("workspace", type=Path)
+        _add_workspace(parser)
         add_flags(parser, stage_class(name))
         parser.add_argument("--on", default="local", choices=["local"], help="where to run")
         parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes")
@@ -167,7 +182,7 @@ def _run_stage(name: str, options: argparse.Namespace) -> int:
 
 def _workspace_flags(command: Command) -> Callable[[argparse.ArgumentParser], None]:
     def flags(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("workspace", type=Path)
+        _add_workspace(parser)
         parser.set_defaults(command=command)
 
     return flags
@@ -175,77 +190,68 @@ def _workspace_flags(command: Command) -> Callable[[argparse.ArgumentParser], No
 
 def _status(options: argparse.Namespace) -> int:
     from equime.checks import status
+    from equime.show import status_lines
     from equime.table import Table
 
-    groups = status(Table(options.workspace))
-    _say(options, "\n".join(map(str, groups)), [dataclasses.asdict(group) for group in groups])
+    table = Table(options.workspace)
+    groups = status(table)
+    _say(options, "\n".join(status_lines(table, groups)), [dataclasses.asdict(group) for group in groups])
     return 0
 
 
 def _check_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("workspace", type=Path)
+    _add_workspace(parser)
     parser.add_argument("--hashes", action=argparse.BooleanOptionalAction, default=True, help="read every video")
     parser.set_defaults(command=_check)
 
 
 def _check(options: argparse.Namespace) -> int:
-    from equime.checks import check
+    from equime.checks import check, coverage
     from equime.table import Table
 
     table = Table(options.workspace)
     problems = list(check(table, hashes=options.hashes))
-    rows = sum(1 for _ in table.rows(["clip_id"]))
-    _say(
-        options,
-        "\n".join(problems) or f"{rows} clips, no problem found",
-        {"rows": rows, "problems": problems},
-    )
-    return 1 if problems else 0
+    found = coverage(table)
+    good = found.whole and not problems
+    text = "\n".join([*problems, f"{found}, no problem found" if good else str(found)])
+    _say(options, text, {"rows": found.rows, "videos": found.videos, "problems": problems})
+    return 0 if good else 1
 
 
 def _show_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("workspace", type=Path)
+    _add_workspace(parser)
     parser.add_argument("clip_id", nargs="?", help="one clip, whole (default: list the clips)")
-    parser.add_argument("--sheet", type=Path, metavar="PNG", help="with a clip: write its contact sheet")
-    parser.add_argument("--video", type=Path, metavar="MP4", help="with a clip: write the clip")
-    parser.set_defaults(command=_show)
+    parser.add_argument("--sheet", type=path_argument, metavar="PNG", help="with a clip: write its contact sheet")
+    parser.add_argument("--video", type=path_argument, metavar="MP4", help="with a clip: write the clip")
+    parser.set_defaults(command=_show, refuse=parser.error)
 
 
 def _show(options: argparse.Namespace) -> int:
+    from equime.show import describe, look, stale_line, write_media
     from equime.table import Table
 
+    if options.clip_id is None and (options.sheet or options.video):
+        options.refuse("--sheet and --video need a CLIP_ID")
     table = Table(options.workspace)
     if options.clip_id is None:
         return _list(table, options)
-    row = table.find(options.clip_id)
-    _write_media(row, options)
-    video = row.pop("video")
-    row["video"] = f"{len(video['bytes'])} bytes" if video and video["bytes"] else None
+    row, stale = look(table, options.clip_id)
+    if stale:
+        _warn(stale_line(table, stale))
+    write_media(table, row, options.sheet, options.video)
+    row = describe(row)
     known = {name: value for name, value in row.items() if value is not None}
     _say(options, "\n".join(f"{name:18} {value}" for name, value in known.items()), row)
     return 0
 
 
 def _list(table: Any, options: argparse.Namespace) -> int:
-    for row in table.rows(["clip_id", "split", "caption"]):
-        print(
-            json.dumps(row) if options.json else f"{row['clip_id']:32} {row['split'] or '':10} {row['caption'] or ''}"
-        )
+    rows = table.rows(["clip_id", "split", "caption"])
+    if options.json:
+        _say(options, "", list(rows))
+    else:
+        put(f"{row['clip_id']:32} {row['split'] or '':10} {row['caption'] or ''}" for row in rows)
     return 0
-
-
-def _write_media(row: dict[str, Any], options: argparse.Namespace) -> None:
-    from equime.clip import Clip
-    from equime.table import write_atomically, writing
-
-    for path in filter(None, (options.sheet, options.video)):
-        if not (row["video"] and row["video"]["bytes"]):
-            raise EquimeError(f"{options.clip_id} has no video: run `equime generate {options.workspace}`")
-        with writing(path):
-            if path is options.video:
-                write_atomically(path, row["video"]["bytes"])
-            else:
-                Clip(row).contact_sheet().save(path)
 
 
 def _doctor_flags(parser: argparse.ArgumentParser) -> None:
@@ -256,12 +262,11 @@ def _doctor(options: argparse.Namespace) -> int:
     from equime.doctor import examine
 
     findings = list(examine())
-    if options.json:
-        print(json.dumps([dataclasses.asdict(f) for f in findings], indent=1))
-    else:
-        for f in findings:
-            mend = "" if f.ok else f"   -> {f.mend}"
-            print(f"{'ok' if f.ok else '--' if not f.needed else 'NO':3} {f.name:32} {f.found}{mend}")
+    lines = []
+    for f in findings:
+        mend = "" if f.ok else f"   -> {f.mend}"
+        lines.append(f"{'ok' if f.ok else '--' if not f.needed else 'NO':3} {f.name:32} {f.found}{mend}")
+    _say(options, "\n".join(lines), [dataclasses.asdict(f) for f in findings])
     return 1 if any(f.needed and not f.ok for f in findings) else 0
 
 
@@ -269,8 +274,8 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _import_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("tree", type=Path, help="folder with <emotion>/<gender>_<subject>_<sequence>.mp4")
-    parser.add_argument("workspace", type=Path)
+    parser.add_argument("tree", type=path_argument, help="folder with <emotion>/<gender>_<subject>_<sequence>.mp4")
+    _add_workspace(parser)
     parser.add_argument("--shard-rows", type=int, default=64, metavar="N", help="rows a shard")
     parser.set_defaults(command=_import)
 
@@ -283,8 +288,8 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _export_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("workspace", type=Path)
-    parser.add_argument("out", type=Path, help="folder to write")
+    _add_workspace(parser)
+    parser.add_argument("out", type=path_argument, help="folder to write")
     parser.add_argument("--layout", default="tree", choices=["tree", "hub"], help="loose files, or Parquet")
     parser.add_argument("--replace", action="store_true", help="overwrite files that differ")
     parser.set_defaults(command=_export)
@@ -314,8 +319,8 @@ def _report_tree(receipt: Any, options: argparse.Namespace) -> int:
 
 
 def _demo_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("out", type=Path, nargs="?", default=Path("demo"), help="folder to make")
-    parser.add_argument("--faces", type=Path, help="your own faces (default: scikit-image's astronaut)")
+    parser.add_argument("out", type=path_argument, nargs="?", default=Path("demo"), help="folder to make")
+    parser.add_argument("--faces", type=path_argument, help="your own faces (default: scikit-image's astronaut)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
     parser.set_defaults(command=_demo)
 
@@ -330,7 +335,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "plan": ("faces and the causal model -> the plan of clips", _plan_flags),
-    **{name: (f"bring the column group `{name}` up to date", _stage_flags(name)) for name in STAGES},
+    **{name: (HELP[name], _stage_flags(name)) for name in STAGES},
     "status": ("what is made, missing, stale and failed", _workspace_flags(_status)),
     "check": ("everything that breaks the contract", _check_flags),
     "show": ("list the clips, or show one", _show_flags),

@@ -14,6 +14,7 @@ from typing import Any
 from equime import schema
 from equime.clip import NEEDED, Clip, Sampling, SamplingWarning, misses_expression, sparse
 from equime.errors import EquimeError, MissingPackageError
+from equime.wording import counted
 
 FRAMES = "frames"
 ON_ERROR = ("raise", "skip", "null")
@@ -30,12 +31,14 @@ class Decoding:
         on_error: "raise", "skip" or "null".
         verify: Check the hash too.
         columns: What is returned.
+        notice: Said too of a clip without a video.
     """
 
     sampling: Sampling | None
     on_error: str
     verify: bool
     columns: tuple[str, ...]
+    notice: str = ""
     _warned: bool = field(default=False, compare=False, repr=False)
 
     @property
@@ -61,9 +64,9 @@ class Decoding:
         except MissingPackageError:
             raise
         except EquimeError as error:
-            if clip.clip_id in str(error):
-                raise
-            raise EquimeError(f"clip {clip.clip_id!r}: {error}") from error
+            named = "" if clip.clip_id in str(error) else f"clip {clip.clip_id!r}: "
+            more = f"; {self.notice}" if self.notice and not (row.get("video") or row.get("generate_error")) else ""
+            raise EquimeError(f"{named}{error}{more}") from error
         return {name: frames if name == FRAMES else row[name] for name in self.columns}
 
     def failed(self, row: Mapping[str, Any]) -> Row:
@@ -101,4 +104,4 @@ def lost(ids: Sequence[str], on_error: str) -> str:
     """What is said at a stream's end of the clips that could not be decoded."""
     shown = ", ".join(ids[:SHOWN_IDS]) + (", ..." if len(ids) > SHOWN_IDS else "")
     what = "skipped" if on_error == "skip" else "returned without frames"
-    return f"{len(ids)} clips could not be decoded and were {what}: {shown}"
+    return f"{counted(len(ids), 'clip')} could not be decoded and {'was' if len(ids) == 1 else 'were'} {what}: {shown}"

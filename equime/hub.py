@@ -19,7 +19,7 @@ import re
 import shutil
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,10 +29,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from equime import card, schema
+from equime import card, catalog, schema
 from equime.errors import EquimeError
 from equime.stage import Receipt
-from equime.table import FOOTER_KEY, Table, leaves, writing
+from equime.table import FOOTER_KEY, Footer, Table, leaves, writing
+from equime.tree_export import stale_notes
+from equime.wording import counted
 
 CLIPS_PER_FILE = 100
 ROW_GROUP = 10
@@ -80,15 +82,18 @@ def is_layout(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class LayoutReceipt(Receipt):
-    """What a layout holds: `errors` says which clips were left out, and why; `clips` by split and emotion."""
+    """What a layout holds: `errors` says which clips were left out, and why; `clips` by split and emotion; `notes`."""
 
     files: int = 0
     clips: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """One line for people."""
+        """One line for people, and one for each note."""
         held = ", ".join(f"{split} {sum(counts.values())}" for split, counts in self.clips.items())
-        return f"layout: {self.rows} clips in {self.files} files ({held}); {self.failed} left out; {self.seconds:.1f} s"
+        what = f"{counted(self.rows, 'clip')} in {counted(self.files, 'file')}"
+        line = f"layout: {what} ({held}); {self.failed} left out; {self.seconds:.1f} s"
+        return "\n".join([line, *(f"note: {note}" for note in self.notes)])
 
 
 def write_layout(
@@ -124,7 +129,7 @@ def write_layout(
         with writing(target):
             partial.mkdir(parents=True)
             layout = _Layout(partial, clips_per_file)
-            errors = _fill(layout, table, keep_rejected, progress)
+            errors, stale = _fill(layout, table, keep_rejected, progress)
             layout.close()
             if not layout.clips:
                 raise EquimeError(f"no clip in {table.path} can be written: run `equime status {table.path}`")
@@ -143,6 +148,7 @@ def write_layout(
         errors=errors,
         files=layout.files,
         clips=by_split(layout.clips),
+        notes=tuple(stale_notes(stale, table)),
     )
 
 
@@ -160,26 +166,28 @@ def _empty(out: Path) -> Path:
     return Path(os.path.abspath(out))
 
 
-def _fill(layout: _Layout, table: Table, keep_rejected: bool, progress: bool) -> dict[str, str]:
-    """Put every clip of the workspace in its place; returns those without a usable video and why."""
+def _fill(layout: _Layout, table: Table, keep_rejected: bool, progress: bool) -> tuple[dict[str, str], Counter[str]]:
+    """Put every clip of the workspace in its place: those without a usable video and why, and how many are stale."""
     subjects = {row["subject_id"] for row in table.rows(["subject_id"])}
     errors: dict[str, str] = {}
+    stale: Counter[str] = Counter()
     with tqdm(desc="layout", unit="clip", disable=None if progress else True) as bar:
         for number in table.shards():
-            shard = _read(table, number)
+            standing = catalog.standing(table, number)
+            shard = _read(table, number, standing.made)
+            stale.update(dict.fromkeys(standing.stale, len(shard)))
             if len(subjects) < MIN_SUBJECTS:
                 shard = _set(shard, "split", pa.array([schema.SPLITS[0]] * len(shard)))
-            usable = _usable(shard, errors)
+            usable = _usable(shard, errors, catalog.not_made(standing.stale, table.path))
             accepted = [keep_rejected or value is not False for value in _list(shard, "accepted")]
             wanted = [good and kept for good, kept in zip(usable, accepted, strict=True)]
-            layout.add(shard.drop_columns(list(schema.UNPUBLISHED)), wanted, _marks(table, number))
+            layout.add(shard.drop_columns(list(schema.UNPUBLISHED)), wanted, _marks(standing.made, number))
             bar.update(len(shard))
-    return errors
+    return errors, stale
 
 
-def _read(table: Table, number: int) -> pa.Table:
-    """A shard with every column, null where its group is not made."""
-    made = {group for group in schema.GROUPS if table.footer(group, number)}
+def _read(table: Table, number: int, made: Container[str]) -> pa.Table:
+    """A shard with every column, null where its group is not among those made."""
     ready = [name for name in schema.CLIPS.names if schema.OWNER[name] in made]
     return schema.conform(table.read(number, ready), schema.CLIPS)
 
@@ -193,19 +201,18 @@ def _list(table: pa.Table, name: str) -> list[Any]:
     return values
 
 
-def _usable(shard: pa.Table, errors: dict[str, str]) -> list[bool]:
+def _usable(shard: pa.Table, errors: dict[str, str], why: str) -> list[bool]:
     has_bytes = pc.is_valid(pc.struct_field(shard["video"], "bytes")).to_pylist()
     reasons = _list(shard, "generate_error")
     for clip_id, there, reason in zip(_list(shard, "clip_id"), has_bytes, reasons, strict=True):
         if reason or not there:
-            errors[clip_id] = f"left out: {reason or 'not generated yet'}"
+            errors[clip_id] = f"left out: {reason or why}"
     return [bool(there) and not reason for there, reason in zip(has_bytes, reasons, strict=True)]
 
 
-def _marks(table: Table, number: int) -> dict[str, str]:
+def _marks(made: Mapping[str, Footer], number: int) -> dict[str, str]:
     """Marks of the shards that rows come from, by "<group>/<shard>"."""
-    footers = {group: table.footer(group, number) for group in schema.GROUPS}
-    return {f"{group}/{number:05d}": footer.mark for group, footer in footers.items() if footer}
+    return {f"{group}/{number:05d}": footer.mark for group, footer in made.items()}
 
 
 class _Layout:

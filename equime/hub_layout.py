@@ -49,6 +49,10 @@ class HubLayout:
         """See `Source`."""
         return catalog.files_key(self.root / path for path in self._files)
 
+    def notice(self) -> str:
+        """See `Source`."""
+        return ""
+
     @cached_property
     def _files(self) -> list[str]:
         return sorted(self._list())

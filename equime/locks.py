@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from equime.errors import EquimeError
@@ -24,7 +24,8 @@ def hold(folder: Path, share: tuple[int, int] | None = None) -> Iterator[None]:
         share: None for a whole run, (i, n) for the i-th of n shares.
 
     Raises:
-        EquimeError: Another run holds it, or the folder cannot be written.
+        EquimeError: Another run holds it, runs beside this one share by another n, or the folder cannot be
+            written.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -32,10 +33,43 @@ def hold(folder: Path, share: tuple[int, int] | None = None) -> Iterator[None]:
             _take(stack, folder / ".lock", shared=share is not None)
             if share is not None:
                 _take(stack, folder / f".lock-{share[0]}-of-{share[1]}", shared=False)
+                _require_same_count(folder, share)
         except OSError as error:
             why = error.strerror or error
             raise EquimeError(f"cannot write to {folder}: {why}; make it writable, or copy the workspace") from error
         yield
+
+
+@contextlib.contextmanager
+def hold_every(folders: Iterable[Path]) -> Iterator[None]:
+    """Hold the locks of several folders alone, for what must not happen beside any run (a new plan).
+
+    Raises:
+        EquimeError: A run holds one of them. None is held then.
+    """
+    with contextlib.ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(hold(folder))
+        yield
+
+
+def _require_same_count(folder: Path, share: tuple[int, int]) -> None:
+    """Shares of 2 and shares of 3 would run some shards twice."""
+    import fcntl
+
+    # The own share is held already, so of two runs that begin at once at least one sees the other.
+    for path in folder.glob(".lock-*-of-*"):
+        count = path.name.rpartition("-")[2]
+        if count == str(share[1]):
+            continue
+        with path.open("a+") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise EquimeError(
+                    f"{folder} is being written by runs with --shard i/{count}: "
+                    f"wait for them, or use --shard i/{count} here too, got {share[0]}/{share[1]}"
+                ) from None
 
 
 def _take(stack: contextlib.ExitStack, path: Path, *, shared: bool) -> None:

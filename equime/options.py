@@ -50,6 +50,13 @@ def add_flags(parser: argparse.ArgumentParser, cls: type) -> None:
         action.help = _help(field, default)  # set here: some Pythons' boolean flags add the default again
 
 
+def path_argument(text: str) -> Path:
+    """A path of the command line. An empty one, as of an unset shell variable, would mean this folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a path, got an empty one")
+    return Path(text)
+
+
 def from_flags(cls: type[T], namespace: argparse.Namespace | Mapping[str, Any]) -> T:
     """Build the dataclass from parsed flags; names the class does not have are left alone."""
     values = namespace if isinstance(namespace, Mapping) else vars(namespace)
@@ -89,7 +96,9 @@ def _argument(hint: Any) -> dict[str, Any]:
         return {"action": argparse.BooleanOptionalAction}
     if get_origin(hint) is tuple:
         return {"nargs": "+"} | _argument(get_args(hint)[0])
-    return {"type": hint, "metavar": {int: "N", float: "X", Path: "PATH"}.get(hint, "TEXT")}
+    if hint is Path:
+        return {"type": path_argument, "metavar": "PATH"}
+    return {"type": hint, "metavar": {int: "N", float: "X"}.get(hint, "TEXT")}
 
 
 def _plain(value: Any) -> Any:

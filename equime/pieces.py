@@ -32,6 +32,9 @@ class Source(Protocol):
     def fingerprint(self) -> str:
         """A digest that changes whenever anything there does."""
 
+    def notice(self) -> str:
+        """What a user should know of the data, as one line; mostly empty."""
+
     def labels(self) -> tuple[str, ...]:
         """The emotions' names: the five, and disgust last where it occurs."""
 

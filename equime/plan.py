@@ -9,7 +9,6 @@ with more faces, or more clips, opens new shards and changes no earlier row.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,7 +20,7 @@ from typing import Any
 from equime import schema, splits
 from equime.causal import EmotionModel, noise, seed_of
 from equime.errors import EquimeError
-from equime.locks import hold
+from equime.locks import hold, hold_every
 from equime.options import option, result_fields
 from equime.plan_store import STAGE, Row, going_stale, require_whole, undo_unfinished, write_rows
 from equime.portraits import Portrait, Rejected, faces_root, pseudonym, read_portraits, screen
@@ -123,9 +122,7 @@ def replan(
     table = Table(workspace)
     require_whole(table)
     portraits, rejected = _named(options)
-    with contextlib.ExitStack() as stack:
-        for group in {STAGE, *table.groups}:
-            stack.enter_context(hold(table.path / group))
+    with hold_every(table.path / group for group in {STAGE, *table.groups}):
         usable, refused = _screened(portraits, _root(options), [], tick)
         model = EmotionModel.from_tables(can_show=list(can_show), caps=_caps(can_show))
         rows = _missing_rows([], usable, options, model)

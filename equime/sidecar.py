@@ -173,7 +173,7 @@ def merge(row: Mapping[str, Any], before: Document | None = None, *, keep_facts:
         before: The object that was imported.
         keep_facts: Let stand what `before` says of the file itself (`FACTS`), since it is that same file.
     """
-    document = _published(copy.deepcopy(before or {}))
+    document = published(copy.deepcopy(before or {}))
     document.setdefault(DISCLOSURE, True)
     document.setdefault(VERSION_KEY, schema.VERSION)
     fed = _fed(document)
@@ -226,7 +226,8 @@ def _fed(document: Document) -> dict[str, tuple[Document, str, Any]]:
     return found
 
 
-def _published(document: Document) -> Document:
+def published(document: Document) -> Document:
+    """The object without what is never published, at any of its known places; changed in place."""
     for _, place in _places(document):
         for name in schema.UNPUBLISHED:
             place.pop(name, None)

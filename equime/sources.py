@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from equime import catalog, schema, tree_index
 from equime.errors import EquimeError
 from equime.hub_layout import HubLayout
 from equime.pieces import SHARES, Source, in_turn, require_config, runs, typed
 from equime.table import Table, is_workspace
+from equime.wording import counted
 
 METADATA_ROWS = 2048
 _TREE_ROWS = 500
@@ -67,7 +69,7 @@ class CatalogRows(NamedTuple):
 
 
 class Workspace:
-    """A workspace: shards in plan order; columns that are not made yet are null."""
+    """A workspace: shards in plan order; columns that are not made yet, or are stale, are null."""
 
     def __init__(self, path: Path) -> None:
         self.table = Table(path)
@@ -82,6 +84,15 @@ class Workspace:
     def fingerprint(self) -> str:
         """See `Source`."""
         return self._catalog.key
+
+    def notice(self) -> str:
+        """See `Source`."""
+        stale = self._catalog.stale
+        if not stale:
+            return ""
+        which = ", ".join(f"{group} of {counted(clips, 'clip')}" for group, clips in stale.items())
+        commands = ", then ".join(f"`equime {group} {self.table.path}`" for group in stale)
+        return f"stale (what it was made from has changed) and null until it is made again: {which}; run {commands}"
 
     def labels(self) -> tuple[str, ...]:
         """See `Source`."""
@@ -131,15 +142,82 @@ class Workspace:
     def _read_shard(self, piece: ShardRows, wanted: pa.Schema) -> Iterator[pa.Table]:
         groups = {schema.OWNER[f.name] for f in wanted if f.name != "video"}
         names = {g: [f.name for f in wanted if schema.OWNER[f.name] == g and f.name != "video"] for g in groups}
-        parts = catalog.shard_columns(self.table, piece.shard, names)
+        made = catalog.standing(self.table, piece.shard).made
+        parts = _columns(self.table, piece.shard, names, made)
         flat = pa.schema([f for f in wanted if f.name != "video"])
         plain = pa.table([parts[f.name] for f in flat], schema=flat)
         if "video" not in wanted.names:
             yield plain.take(pa.array(piece.rows))
             return
-        for rows, video in catalog.shard_videos(self.table, piece.shard, piece.rows):
+        for rows, video in _videos(self.table, piece.shard, piece.rows, made):
             taken = plain.take(pa.array(rows)) if len(flat) else plain
             yield taken.append_column(schema.CLIPS.field("video"), video).select(wanted.names)
+
+
+def _columns(
+    table: Table, index: int, names: Mapping[str, Sequence[str]], made: Container[str]
+) -> dict[str, pa.ChunkedArray]:
+    """Columns of one shard from several groups, by name; null where a group's shard is not made, or is stale.
+
+    Args:
+        table: The workspace.
+        index: The shard's number.
+        names: Group -> columns of it, without `video`.
+        made: The groups to read: `catalog.standing(table, index).made`.
+
+    Raises:
+        EquimeError: As `catalog.load`.
+    """
+    parts = {
+        g: catalog.shard(table, g, index, ["clip_id", *(n for n in names.get(g, ()) if n != "clip_id")])[0]
+        if g in made
+        else None
+        for g in ("plan", *(g for g in names if g != "plan"))
+    }
+    plan = parts["plan"]
+    if plan is None:
+        raise EquimeError(f"{table.shard_path('plan', index)} is gone: load the workspace again")
+    columns = {"clip_id": plan["clip_id"]}
+    for group, part in parts.items():
+        catalog.require_same_rows(table, group, index, part, plan)
+        for name in names.get(group, ()):
+            null = pa.chunked_array([pa.nulls(len(plan), schema.CLIPS.field(name).type)])
+            columns[name] = null if part is None else part[name]
+    return columns
+
+
+def _videos(
+    table: Table, index: int, rows: Sequence[int], made: Container[str]
+) -> Iterator[tuple[list[int], pa.ChunkedArray]]:
+    """The `video` column of some rows of a shard, a row group at a time: (rows, their videos).
+
+    Args:
+        table: The workspace.
+        index: The shard's number.
+        rows: 0-based, ascending.
+        made: As for `_columns`.
+
+    Raises:
+        EquimeError: As `catalog.load`.
+    """
+    path = table.shard_path("generate", index)
+    kind = schema.CLIPS.field("video").type
+    if "generate" not in made:
+        yield list(rows), pa.chunked_array([pa.nulls(len(rows), kind)])
+        return
+    try:
+        with pq.ParquetFile(path) as file:
+            catalog.require(file, path, "generate")
+            start = 0
+            for group in range(file.num_row_groups):
+                stop = start + file.metadata.row_group(group).num_rows
+                wanted = [row for row in rows if start <= row < stop]
+                if wanted:
+                    video = file.read_row_group(group, columns=["video"], use_threads=False)["video"]
+                    yield wanted, video.take(pa.array([row - start for row in wanted]))
+                start = stop
+    except (pa.ArrowException, OSError) as error:
+        raise EquimeError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
 
 
 class TreeRows(NamedTuple):
@@ -175,6 +253,10 @@ class Tree:
                 signature = state and (state.st_size, state.st_mtime_ns, state.st_ino)
                 hasher.update(f"{path} {signature}\n".encode("utf-8", "surrogateescape"))
         return hasher.hexdigest()
+
+    def notice(self) -> str:
+        """See `Source`."""
+        return ""
 
     def labels(self) -> tuple[str, ...]:
         """See `Source`."""

@@ -27,7 +27,7 @@ import importlib.metadata
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -35,11 +35,13 @@ import pyarrow as pa
 
 from equime import schema
 from equime.errors import EquimeError, MissingPackageError
+from equime.footer import DamagedShardError
 from equime.locks import hold
 from equime.marks import input_digests
 from equime.marks import is_fresh as is_fresh
 from equime.marks import mark_of as mark_of
 from equime.options import result_fields
+from equime.receipt import Receipt as Receipt
 from equime.table import Footer, Table, owner, sweep
 
 Row = dict[str, Any]
@@ -78,46 +80,6 @@ def writes(group: str) -> pa.Schema:
     return pa.schema([f for f in schema.GROUPS[group] if f.name != "clip_id"])
 
 
-@dataclass(frozen=True)
-class Receipt:
-    """What a run did: shards by state, rows, failures with their reasons, seconds.
-
-    Attributes:
-        stage: Its name.
-        done: Shards written by this run.
-        fresh: Shards that were up to date already.
-        waiting: Shards left out because a column they read is not made yet.
-        foreign: Shards that something else made (an import), which are never overwritten.
-        rows: Rows run.
-        failed: Rows that keep an error, in the shards done and the fresh ones.
-        seconds: Wall-clock time.
-        errors: The first reasons of this run, by clip_id.
-    """
-
-    stage: str
-    done: int = 0
-    fresh: int = 0
-    waiting: int = 0
-    foreign: int = 0
-    rows: int = 0
-    failed: int = 0
-    seconds: float = 0.0
-    errors: dict[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        """One line for people."""
-        waiting = f", {self.waiting} waiting for their inputs" if self.waiting else ""
-        foreign = f", {self.foreign} not made here and left as they are" if self.foreign else ""
-        return (
-            f"{self.stage}: {self.done} shards made, {self.fresh} fresh{waiting}{foreign}; "
-            f"{self.rows} rows in {self.seconds:.1f} s, {self.failed} failed"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return asdict(self)
-
-
 def mark(stage: Stage, table: Table, index: int) -> str | None:
     """The mark that shard `index` should carry; None while its inputs are not all made."""
     inputs = input_digests(table, stage.reads, index)
@@ -148,8 +110,9 @@ def run(
         progress: Show rows done, rate and time left on a terminal.
 
     Raises:
-        EquimeError: Another run holds the group, nothing can be written there, a shard does not read, or a
-            worker died. Every finished shard is kept; so it is after Ctrl-C and after a kill.
+        EquimeError: Another run holds the group, nothing can be written there, an input shard does not read, the
+            stage does not load, or a worker died. Every finished shard is kept; so it is after Ctrl-C and
+            after a kill.
     """
     _require(stage, on, workers, shard)
     begun = time.monotonic()
@@ -166,16 +129,19 @@ def run(
     errors = {clip: why for outcome in outcomes for clip, why in outcome.errors.items()}
     for clip, why in errors.items():
         logger.debug("%s: %s", clip, why)
+    untried = sum(footer.failed for footer in fresh)
     return Receipt(
         stage.name,
-        done=len(outcomes),
+        done=sum(outcome.written for outcome in outcomes),
         fresh=len(fresh),
         waiting=len(waiting),
         foreign=len(foreign),
         rows=sum(outcome.rows for outcome in outcomes),
-        failed=len(errors) + sum(footer.failed for footer in fresh),
+        failed=len(errors) + untried,
         seconds=time.monotonic() - begun,
         errors=dict(list(errors.items())[:SHOWN_ERRORS]),
+        kept=sum(not outcome.written for outcome in outcomes),
+        untried=untried,
     )
 
 
@@ -199,7 +165,11 @@ def _require(stage: Stage, on: str, workers: int, shard: tuple[int, int] | None)
 def _sort_shards(
     stage: Stage, table: Table, share: tuple[int, int] | None, retry: bool
 ) -> tuple[dict[int, int], list[Footer], list[int], list[int]]:
-    """The share's shards as (to do: rows to run, fresh, waiting for inputs, made by something else)."""
+    """The share's shards as (to do: rows to run, fresh, waiting for inputs, made by something else).
+
+    Damaged shards of the stage's own are to do, but not where an import made others: they may have been its.
+    """
+    unsound: list[DamagedShardError] = []
     todo: dict[int, int] = {}
     fresh: list[Footer] = []
     waiting: list[int] = []
@@ -207,7 +177,11 @@ def _sort_shards(
     for index in table.shards():
         if share is not None and index % share[1] != share[0]:
             continue
-        wanted, have = mark(stage, table, index), table.footer(stage.name, index)
+        wanted, have = mark(stage, table, index), None
+        try:
+            have = table.sound_footer(stage.name, index)
+        except DamagedShardError as error:
+            unsound.append(error)
         if have is not None and have.stage != stage.name:
             foreign.append(index)
         elif wanted is None:
@@ -219,15 +193,20 @@ def _sort_shards(
             todo[index] = have.failed
         else:
             fresh.append(have)
+    if unsound and foreign:
+        raise unsound[0]
+    for damage in unsound:
+        logger.warning("%s; it is made again", str(damage).partition("; delete ")[0])
     return todo, fresh, waiting, foreign
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one shard came to."""
+    """What one shard came to. `written` is False where nothing succeeded and good rows were there before."""
 
     rows: int
     errors: dict[str, str]
+    written: bool = True
 
 
 @dataclass(frozen=True)
@@ -244,21 +223,40 @@ class ShardWorker:
         if mark_now is None:
             raise EquimeError(f"shard {index} lost an input while {self.stage.name} ran: run it again")
         inputs = self.table.read(index, self.stage.reads).to_pylist()
-        kept = self._kept(index, mark_now)
+        before = self._before(index)
+        kept = self._kept(index, before) if before and before.mark == mark_now else {}
         results = self._results(inputs, kept, tick)
         error = f"{self.stage.name}_error"
         errors = {row["clip_id"]: r[error] for row, r in zip(inputs, results, strict=True) if r[error]}
+        if len(errors) == len(inputs) and self._has_good_rows(before, index):
+            kept_too = {clip: f"{why} (the {self.stage.name} made before is kept)" for clip, why in errors.items()}
+            return Outcome(len(inputs), kept_too, written=False)
         ids = pa.array([row["clip_id"] for row in inputs], pa.string())
         made = pa.Table.from_pylist(results, schema=self.stage.writes).add_column(0, "clip_id", ids)
         self.table.write(self.stage.name, index, made, self._footer(mark_now, len(errors)))
         return Outcome(len(inputs) - len(kept), errors)
 
-    def _kept(self, index: int, mark_now: str) -> dict[str, Row]:
+    def _before(self, index: int) -> Footer | None:
+        try:
+            return self.table.sound_footer(self.stage.name, index)
+        except DamagedShardError:  # it is about to be made again
+            return None
+
+    def _has_good_rows(self, before: Footer | None, index: int) -> bool:
+        """Whether the shard as it was holds results for the clips that are planned now."""
+        plan = self.table.footer("plan", index)
+        if before is None or plan is None:
+            return False
+        return before.failed < before.rows and before.digests.get("clip_id") == plan.digests.get("clip_id")
+
+    def _kept(self, index: int, before: Footer) -> dict[str, Row]:
         """Rows of a fresh shard that need no retry, by clip_id."""
-        footer = self.table.footer(self.stage.name, index)
-        if not self.retry_failed or footer is None or footer.mark != mark_now:
+        if not self.retry_failed or not before.failed:
             return {}
-        rows = self.table.read(index, self.stage.writes.names).to_pylist()
+        try:
+            rows = self.table.read(index, self.stage.writes.names).to_pylist()
+        except DamagedShardError:
+            return {}
         return {row.pop("clip_id"): row for row in rows if not row[f"{self.stage.name}_error"]}
 
     def _results(self, inputs: list[Row], kept: dict[str, Row], tick: Callable[[int], None]) -> list[Row]:
@@ -338,7 +336,9 @@ def _work(worker: ShardWorker, todo: Mapping[int, int], workers: int, progress: 
     from equime.pool import in_processes
 
     total = sum(todo.values())
-    with tqdm(total=total, desc=worker.stage.name, unit="clip", disable=None if progress else True) as bar:
+    disable = None if progress else True
+    # No smoothing: workers finish in bursts, so the last interval says little of the rate.
+    with tqdm(total=total, desc=worker.stage.name, unit="clip", disable=disable, smoothing=0) as bar:
         if workers == 1 or len(todo) < 2:
             if todo:
                 worker.stage.load()

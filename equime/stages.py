@@ -17,6 +17,9 @@ STAGES: Mapping[str, str] = MappingProxyType(
 )
 """Name -> module and class."""
 
+HELP: Mapping[str, str] = MappingProxyType({"generate": "the plan -> clips", "caption": "the plan -> captions"})
+"""Name -> what it makes of what, in one line."""
+
 
 def stage_class(name: str) -> Any:
     """The dataclass of a stage.

@@ -13,13 +13,12 @@ done**. Nothing is ever rewritten by another stage.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,84 +27,17 @@ import pyarrow.parquet as pq
 
 from equime import schema
 from equime.errors import EquimeError
+from equime.footer import FOOTER_KEY as FOOTER_KEY
+from equime.footer import DamagedShardError, damaged, first_line, follows, mend
+from equime.footer import Footer as Footer
+from equime.footer import digest as digest
+from equime.footer import read_footer as read_footer
+from equime.footer import require_version as require_version
 
-FOOTER_KEY = b"equime"
 SHARD_ROWS = 64
 VIDEO_ROW_GROUP = 4
-_MEND = "move it out of the workspace and run its stage again"
+OUT_OF_STEP = "does not hold the plan's rows in the plan's order"
 _SHARD = re.compile(r"(\d{5}|[1-9]\d{5,})\.parquet")
-
-
-@dataclass(frozen=True)
-class Footer:
-    """What a shard says of itself, kept as JSON in its Parquet metadata. `write` fills in digests, rows."""
-
-    stage: str
-    version: int
-    mark: str
-    digests: dict[str, str] = field(default_factory=dict)
-    reads: tuple[str, ...] = ()
-    fields: dict[str, Any] = field(default_factory=dict)
-    models: dict[str, str] = field(default_factory=dict)
-    packages: dict[str, str] = field(default_factory=dict)
-    rows: int = 0
-    failed: int = 0
-    schema_version: int = schema.VERSION
-
-
-def digest(column: pa.ChunkedArray) -> str:
-    """A content digest of a column: equal values give equal digests, however they are chunked or encoded."""
-    values = json.dumps(column.to_pylist(), sort_keys=True, default=_bytes_digest)
-    return hashlib.sha256(f"{_kind(column.type)}\n{values}".encode()).hexdigest()
-
-
-def _kind(of: pa.DataType) -> str:
-    """A type's name, whatever the encoding, and whatever Parquet calls the elements of a list."""
-    if pa.types.is_dictionary(of):
-        return _kind(of.value_type)
-    if pa.types.is_list(of):
-        return f"[{_kind(of.value_type)}]"
-    if pa.types.is_struct(of):
-        return "{" + ", ".join(f"{child.name}: {_kind(child.type)}" for child in of) + "}"
-    return str(of)
-
-
-def _bytes_digest(value: bytes) -> str:
-    return hashlib.sha256(value).hexdigest()
-
-
-def read_footer(path: Path) -> Footer:
-    """The footer of one shard.
-
-    Raises:
-        EquimeError: Not a Parquet file, no footer in it, or a newer schema version.
-    """
-    try:
-        metadata = pq.read_metadata(path)
-    except (pa.ArrowException, OSError) as error:
-        raise EquimeError(f"cannot read {path}: {_first_line(error)}; {_MEND}") from error
-    if FOOTER_KEY not in (metadata.metadata or {}):
-        raise EquimeError(f"{path} was not written by EquiME (no footer); {_MEND}")
-    try:
-        values = json.loads(metadata.metadata[FOOTER_KEY])
-        require_version(values["schema_version"], path)
-        known = {f.name: values[f.name] for f in fields(Footer) if f.name in values}
-        return Footer(**known | {"reads": tuple(values["reads"]), "rows": metadata.num_rows})
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise EquimeError(f"{path} has a footer that does not read; {_MEND}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def require_version(version: int, where: object) -> None:
-    """Refuse data of a schema newer than this package's."""
-    if version > schema.VERSION:
-        raise EquimeError(
-            f"{where} has schema version {version}, this package reads up to {schema.VERSION}: "
-            "run `pip install --upgrade equime`"
-        )
 
 
 class Table:
@@ -125,7 +57,8 @@ class Table:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         if not is_workspace(self.path):
-            state = "no workspace" if self.path.is_dir() else "no such folder"
+            state = "not a folder" if self.path.exists() else "no such folder"
+            state = "no workspace" if self.path.is_dir() else state
             raise EquimeError(f"{state}: {self.path} (make one with `equime plan {self.path} --faces DIR`)")
         self.settings = _read_settings(self.path / "workspace.json")
 
@@ -168,11 +101,27 @@ class Table:
         path = self.shard_path(group, index)
         return read_footer(path) if path.exists() else None
 
+    def made(self, index: int, groups: Iterable[str] = tuple(schema.GROUPS)) -> list[str]:
+        """Which groups have this shard, and as it still follows from what it was made from.
+
+        A stale shard counts as not made: it speaks of another plan, another face or another wording.
+
+        Raises:
+            EquimeError: A shard that does not read.
+        """
+        found = {group: self.footer(group, index) for group in groups}
+        footers = dict(found)
+        for column in {"clip_id"}.union(*(footer.reads for footer in found.values() if footer)):
+            if (group := schema.OWNER.get(column, "")) and group not in footers:
+                footers[group] = self.footer(group, index)
+        return [group for group, footer in found.items() if footer and follows(footer, footers)]
+
     def read(self, index: int, columns: Sequence[str]) -> pa.Table:
         """Columns of one shard, from whichever groups own them, with clip_id first.
 
         Raises:
-            EquimeError: An unknown column, a group not made yet, a changed type, or rows out of step.
+            EquimeError: An unknown column, a group not made yet, or (DamagedShardError) a shard that does not read,
+                a changed type, or rows out of step.
         """
         by_group: dict[str, list[str]] = {"plan": ["clip_id"]}
         for name in columns:
@@ -182,10 +131,7 @@ class Table:
         ids = parts["plan"]["clip_id"]
         for group, part in parts.items():
             if not part["clip_id"].equals(ids):
-                raise EquimeError(
-                    f"{self.shard_path(group, index)} does not hold the plan's rows in the plan's order: "
-                    f"move it out of the workspace and run `equime {group} {self.path}`"
-                )
+                raise damaged(self.shard_path(group, index), OUT_OF_STEP)
         return pa.table({"clip_id": ids} | {name: parts[owner(name)][name] for name in columns})
 
     def _read_group(self, group: str, index: int, columns: Sequence[str]) -> pa.Table:
@@ -195,28 +141,49 @@ class Table:
         names = list(dict.fromkeys(["clip_id", *columns]))
         try:
             with pq.ParquetFile(path) as file:
-                part = file.read(columns=names, use_threads=False)
+                _require_columns(path, file.schema_arrow, names)
+                return file.read(columns=names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
-            raise EquimeError(f"cannot read {path}: {_first_line(error)}; {_MEND}") from error
-        for name in names:
-            if name not in part.column_names:
-                raise EquimeError(f"{path} has no column {name!r}; {_MEND}")
-            want, have = schema.CLIPS.field(name).type, part.schema.field(name).type
-            if want != have:
-                raise EquimeError(f"{path}: column {name!r} should be {want}, got {have}; {_MEND}")
-        return part
+            raise DamagedShardError(f"cannot read {path}: {first_line(error)}; {mend(path)}") from error
+
+    def sound_footer(self, group: str, index: int) -> Footer | None:
+        """A shard's footer, its columns there with their types; None where the shard is not written.
+
+        Raises:
+            DamagedShardError: It does not read, or its columns are not what its footer says.
+        """
+        footer, path = self.footer(group, index), self.shard_path(group, index)
+        if footer is not None:
+            _require_columns(path, pq.read_schema(path), [n for n in footer.digests if n in schema.CLIPS.names])
+        return footer
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        """Every planned row as a dict, shard by shard; columns not made yet are None."""
+        """Every planned row as a dict, shard by shard; columns not made yet, or stale, are None."""
         names = list(schema.METADATA.names if columns is None else columns)
         for index in self.shards():
-            ready = [n for n in names if self.shard_path(owner(n), index).exists()]
+            made = self.made(index, {owner(name) for name in names})
+            ready = [n for n in names if owner(n) in made]
             blank = dict.fromkeys(names)
             for row in self.read(index, ready).to_pylist():
                 yield {"clip_id": row["clip_id"]} | blank | row
 
     def find(self, clip_id: str) -> dict[str, Any]:
-        """One clip's row with every column, its video too.
+        """One clip's row with every column, its video too; columns not made yet, or stale, are None.
+
+        Raises:
+            EquimeError: No clip of that id.
+        """
+        return self.at(*self.locate(clip_id))
+
+    def at(self, index: int, place: int) -> dict[str, Any]:
+        """The row at a place of a shard, as `find` returns it."""
+        made = self.made(index)
+        ready = [n for n in schema.CLIPS.names if owner(n) in made]
+        row: dict[str, Any] = self.read(index, ready).slice(place, 1).to_pylist()[0]
+        return dict.fromkeys(schema.CLIPS.names) | row
+
+    def locate(self, clip_id: str) -> tuple[int, int]:
+        """A clip's shard number, and its place in it.
 
         Raises:
             EquimeError: No clip of that id.
@@ -224,9 +191,7 @@ class Table:
         for index in self.shards():
             ids = self.read(index, [])["clip_id"].to_pylist()
             if clip_id in ids:
-                ready = [n for n in schema.CLIPS.names if self.shard_path(owner(n), index).exists()]
-                row: dict[str, Any] = self.read(index, ready).slice(ids.index(clip_id), 1).to_pylist()[0]
-                return dict.fromkeys(schema.CLIPS.names) | row
+                return index, ids.index(clip_id)
         raise EquimeError(f"no clip {clip_id!r} in {self.path}: list them with `equime show {self.path}`")
 
     def write(self, group: str, index: int, rows: pa.Table, footer: Footer) -> None:
@@ -251,13 +216,26 @@ class Table:
             )
 
 
+def _require_columns(path: Path, found: pa.Schema, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in found.names:
+            raise damaged(path, f"column {name!r} is missing")
+        want, have = schema.CLIPS.field(name).type, found.field(name).type
+        if want != have:
+            raise damaged(path, f"column {name!r} should be {want}, got {have}")
+
+
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        values = dict(json.loads(path.read_text()))
-        version, values["shard_rows"] = int(values["schema_version"]), int(values["shard_rows"])
+        values: dict[str, Any] = {"faces": None} | dict(json.loads(path.read_text()))
+        for name, kind in (("schema_version", int), ("shard_rows", int), ("faces", str | None)):
+            if not isinstance(values[name], kind) or isinstance(values[name], bool):
+                raise TypeError(f"unexpected {name} = {values[name]!r}")
+        if values["shard_rows"] < 1:
+            raise ValueError(f"expected at least one row a shard, got shard_rows = {values['shard_rows']}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EquimeError(f"cannot read {path}: {error!r}; restore it from a copy") from error
-    require_version(version, path.parent)
+    require_version(values["schema_version"], path.parent)
     return values
 
 

@@ -2,6 +2,7 @@
 
 A clip that was imported gets back its bytes, its file name and every key of its JSON, with what the workspace
 knows by now. Running it again writes only what is missing; a file with other content is never replaced unasked.
+What is stale counts as not made: no clip without a video of its own plan, no caption of another one.
 
     equime export WORKSPACE TREE [--replace]
 """
@@ -10,19 +11,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from equime import schema, sidecar
+from equime import catalog, schema, sidecar, tree_metadata
 from equime.errors import EquimeError
 from equime.table import Table, sweep, write_atomically, writing
-from equime.tree_import import STAGE, TreeReceipt, read_released
-from equime.tree_index import METADATA, SUFFIX
+from equime.tree_import import STAGE, TreeReceipt
+from equime.tree_index import FOLDERS, METADATA, SUFFIX
+from equime.tree_released import read_released
+from equime.wording import counted
 
 Row = dict[str, Any]
+
+_OTHER = "exists with other content: export to another folder, or overwrite it with --replace"
 
 
 def export_tree(
@@ -46,26 +52,63 @@ def export_tree(
     begun = time.monotonic()
     table = table if isinstance(table, Table) else Table(table)
     folder = _checked(Path(out), table)
+    _require_apart(table)
+    written: set[Path] = set()
     errors: dict[str, str] = {}
-    shards, rows = table.shards(), 0
+    stale: Counter[str] = Counter()
     with tqdm(desc="export", unit="clip", disable=None if progress else True) as bar:
-        for number in shards:
-            for row, record, is_imported in _clips(table, number):
-                if why := _problem(row):
+        for number in table.shards():
+            shard = _Shard(table, number)
+            stale.update(dict.fromkeys(shard.stale, shard.rows))
+            for row in shard:
+                if why := shard.problem(row):
                     errors[row["clip_id"]] = why
                 else:
-                    errors |= _write_clip(folder, row, record, replace=replace, keep_facts=is_imported)
-                    rows += 1
+                    files = _files(folder, row, shard.records.get(row["clip_id"]), keep_facts=shard.is_imported)
+                    kept = [path for path, data in files.items() if not _write(path, data, replace)]
+                    errors |= {path.relative_to(folder).as_posix(): _OTHER for path in kept}
+                    written |= files.keys()
                 bar.update()
     _sweep(folder)
     return TreeReceipt(
         "export",
-        done=len(shards),
-        rows=rows,
+        rows=len(written) // 2,
         failed=len(errors),
         seconds=time.monotonic() - begun,
         errors=errors,
+        notes=(*stale_notes(stale, table), *_strangers(folder, written)),
     )
+
+
+def stale_notes(stale: Mapping[str, int], table: Table) -> list[str]:
+    """A line for each stale group but `generate`, whose clips are told one by one."""
+    return [
+        f"{group} of {counted(clips, 'clip')} is stale and was left out: run `equime {group} {table.path}`"
+        for group, clips in stale.items()
+        if group != "generate"
+    ]
+
+
+def _require_apart(table: Table) -> None:
+    """Refuse ids that are one file name where capitals do not count."""
+    seen: dict[str, str] = {}
+    for row in table.rows([]):
+        other = seen.setdefault(row["clip_id"].lower(), row["clip_id"])
+        if other != row["clip_id"]:
+            raise EquimeError(
+                f"{other!r} and {row['clip_id']!r} differ in capitals only, and are one file on many disks: "
+                "rename a subject, or export with --layout hub"
+            )
+
+
+def _strangers(folder: Path, written: Set[Path]) -> list[str]:
+    """A note on clips and metadata that lie there and were not written now."""
+    places = [place for name in FOLDERS for place in (folder / name, folder / name / METADATA) if place.is_dir()]
+    found = [p for place in places for p in place.iterdir() if p not in written and not p.is_dir()]
+    if not found:
+        return []
+    example = min(found).relative_to(folder).as_posix()
+    return [f"{counted(len(found), 'file')} in {folder} not written by this export and left there ({example})"]
 
 
 def _checked(out: Path, table: Table) -> Path:
@@ -77,37 +120,37 @@ def _checked(out: Path, table: Table) -> Path:
     return out
 
 
-def _clips(table: Table, number: int) -> Iterator[tuple[Row, Row | None, bool]]:
-    """Rows of a shard with their video, their record of import, and whether the video is the imported one."""
-    made = {group: table.footer(group, number) for group in schema.GROUPS}
-    ready = [name for name in schema.CLIPS.names if made[schema.OWNER[name]] is not None]
-    generate = made["generate"]
-    is_imported = generate is not None and generate.stage == STAGE
-    records = read_released(table, number)
-    for row in table.read(number, ready).to_pylist():
-        yield row, records.get(row["clip_id"]), is_imported
+class _Shard:
+    """The rows of a shard with what counts as made, and the records of those imported."""
+
+    def __init__(self, table: Table, number: int) -> None:
+        made, self.stale = catalog.standing(table, number)
+        ready = [name for name in schema.CLIPS.names if schema.OWNER[name] in made]
+        self._rows = table.read(number, ready)
+        self.rows = len(self._rows)
+        self.records = read_released(table, number)
+        self.is_imported = "generate" in made and made["generate"].stage == STAGE
+        self.where = table.path
+
+    def __iter__(self) -> Iterator[Row]:
+        yield from self._rows.to_pylist()
+
+    def problem(self, row: Mapping[str, Any]) -> str | None:
+        """Why a row has no file in a tree."""
+        if not schema.CLIP_ID.fullmatch(row["clip_id"]):
+            return "is no id that can be a file's name: not exported"
+        if row.get("video") is None or row["video"]["bytes"] is None:
+            return f"has no video: {row.get('generate_error') or catalog.not_made(self.stale, self.where)}"
+        return None
 
 
-def _problem(row: Mapping[str, Any]) -> str | None:
-    """Why a row has no file in a tree."""
-    if not schema.CLIP_ID.fullmatch(row["clip_id"]):
-        return "is no id that can be a file's name: not exported"
-    if row.get("video") is None or row["video"]["bytes"] is None:
-        return f"has no video: {row.get('generate_error') or 'not generated yet'}"
-    return None
-
-
-def _write_clip(folder: Path, row: Row, record: Row | None, *, replace: bool, keep_facts: bool) -> dict[str, str]:
+def _files(folder: Path, row: Row, record: Row | None, *, keep_facts: bool) -> dict[Path, bytes]:
+    """A clip's two files and what they hold."""
     emotion, _, stem = row["clip_id"].partition("/")
-    suffix = _suffix(record, row["clip_id"])
-    metadata = _metadata(row, record, keep_facts)
-    files = {
-        folder / emotion / f"{stem}{suffix}": row["video"]["bytes"],
-        folder / emotion / METADATA / f"{stem}{SUFFIX}": metadata,
+    return {
+        folder / emotion / f"{stem}{_suffix(record, row['clip_id'])}": row["video"]["bytes"],
+        folder / emotion / METADATA / f"{stem}{SUFFIX}": _metadata(row, record, keep_facts),
     }
-    kept = [path for path, data in files.items() if not _write(path, data, replace)]
-    why = "exists with other content: export to another folder, or overwrite it with --replace"
-    return {path.relative_to(folder).as_posix(): why for path in kept}
 
 
 def _suffix(record: Row | None, clip_id: str) -> str:
@@ -121,11 +164,19 @@ def _metadata(row: Row, record: Row | None, keep_facts: bool) -> bytes:
     if data is None:
         return sidecar.dumps(sidecar.merge(row))
     try:
-        before = sidecar.parse(data)
+        before = tree_metadata.parse(data, row["clip_id"])
     except EquimeError:
-        before = {sidecar.UNPARSED: data.decode(errors="backslashreplace")}
+        before = {sidecar.UNPARSED: _unusable(data)}
     merged = sidecar.merge(row, before, keep_facts=keep_facts)
     return data if merged == before else sidecar.dumps(merged)
+
+
+def _unusable(data: bytes) -> str:
+    """The text of metadata that could not be used; where it is JSON, without what is never published."""
+    try:
+        return sidecar.dumps(sidecar.published(sidecar.parse(data))).decode(errors="backslashreplace")
+    except EquimeError:
+        return data.decode(errors="backslashreplace")
 
 
 def _write(path: Path, data: bytes, replace: bool) -> bool:

@@ -1,12 +1,11 @@
 """A released tree into a workspace, without loss.
 
-Every file's bytes are copied verbatim, and its metadata JSON is kept to the letter in a folder of its own beside
-the column groups (`ws/released/`), because a workspace's columns are a closed list and other people's keys are not.
+Every file's bytes are copied verbatim, and its metadata JSON is kept to the letter (`equime.tree_released`).
 
 What is wrong with a clip is said of that clip and stops nothing: a file that does not decode as it should is
 imported as it is with its reason in `generate_error`; metadata that cannot be used is kept as text, with the reason
 in `caption_error` and `tag_error`. An import can be stopped at any moment and run again: what is done stays as it
-is, and clips that the tree got in the meantime open new shards.
+is, clips that the tree got in the meantime open new shards, and clips that the tree changed are named.
 
     equime import TREE WORKSPACE
 """
@@ -19,40 +18,65 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from equime import schema, sidecar
+from equime import schema
 from equime.errors import EquimeError
 from equime.locks import hold
 from equime.stage import Receipt, mark_of
-from equime.table import SHARD_ROWS, Footer, Table, digest, replacing, sweep, write_atomically, writing
-from equime.tree_index import Entry, Tree, described, index, measured, read_sidecar, split_of
+from equime.table import SHARD_ROWS, Footer, Table, digest, sweep, write_atomically, writing
+from equime.tree_index import Entry, Tree, described, index, measured, split_of
+from equime.tree_released import (
+    RELEASED,
+    document_values,
+    file_differs,
+    metadata_differs,
+    read_released,
+    record,
+    unknown_keys,
+    write_released,
+)
+from equime.wording import counted
 
 Row = dict[str, Any]
 
 STAGE = "import"
 VERSION = 1
-RELEASED = "released"
-"""The folder of a workspace that keeps imported metadata verbatim."""
-_RECORD = pa.schema([("clip_id", pa.string()), ("file", pa.string()), ("metadata", pa.binary()), ("lost", pa.string())])
 _COPIED = ("caption", "tag", "score")
 _SHOWN_KEYS = 20
 
 
 @dataclass(frozen=True)
 class TreeReceipt(Receipt):
-    """What an import or export did: `errors` by clip or path, and `notes`, which are no failures."""
+    """What an import or export did.
 
+    Attributes:
+        rows: Clips imported by this run, or in the tree that was exported.
+        failed: `len(errors)`.
+        errors: What is wrong, by clip or path.
+        present: Clips that an earlier run imported.
+        left_out: Files of the tree that were not imported; each is among the errors.
+        notes: What is worth a line and is no failure.
+    """
+
+    present: int = 0
+    left_out: int = 0
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One line for people, and one for each note."""
-        return "\n".join([super().__str__(), *(f"note: {note}" for note in self.notes)])
+        wrong = self.failed - self.left_out
+        if self.stage == STAGE:
+            there = f" ({self.present} there already)" if self.present else ""
+            done = f"{counted(self.rows, 'clip')} imported{there}, {counted(wrong, 'clip')} with an error, "
+            done += f"{counted(self.left_out, 'file')} left out"
+        else:
+            done = f"{counted(self.rows, 'clip')} with metadata in the tree, {counted(wrong, 'error')}"
+        line = f"{self.stage}: {done}; {self.seconds:.1f} s"
+        return "\n".join([line, *(f"note: {note}" for note in self.notes)])
 
 
 def import_tree(
@@ -86,12 +110,16 @@ def import_tree(
             stack.enter_context(hold(table.path / group))
             sweep(table.path / group)
         sweep(table.path / RELEASED)
+        before = _imported(table)
         clashes = _plan(table, tree)
         shards = _imported(table)
         todo = [number for number in shards if _is_todo(table, number, retry_failed)]
+        changes = _changes(table, before, todo, tree)
         done = _copy_all(table, todo, tree, progress)
         failures, unknown = _review(table, shards)
-    errors = tree.problems | clashes | failures
+        present = sum(len(read_released(table, number)) for number in shards if number not in todo)
+    both = {clip: f"{failures[clip]}; {changes[clip]}" for clip in failures.keys() & changes.keys()}
+    errors = tree.problems | clashes | failures | changes | both
     return TreeReceipt(
         STAGE,
         done=len(todo),
@@ -100,6 +128,8 @@ def import_tree(
         failed=len(errors),
         seconds=time.monotonic() - begun,
         errors=errors,
+        present=present,
+        left_out=len(tree.problems | clashes),
         notes=(*tree.notes, *_unknown_note(unknown)),
     )
 
@@ -116,12 +146,12 @@ def _plan(table: Table, tree: Tree) -> dict[str, str]:
         number = max(table.shards(), default=-1) + 1
         records, rows = [], []
         for entry in new[start : start + table.shard_rows]:
-            record = _record(entry, tree)
-            values, _ = document_values(record)
+            kept = record(entry)
+            values, _ = document_values(kept)
             row = described(entry, {"epoch": epoch} | values, None)
-            records.append(record)
+            records.append(kept)
             rows.append(row | {"split": split[entry.clip_id]})
-        _write_released(table, number, records)
+        write_released(table, number, records)
         _write(table, "plan", number, rows)
     why = "is in this workspace's plan and was not imported: import into another workspace"
     return {entry.clip_id: why for entry in tree.entries if entry.clip_id in clash}
@@ -156,6 +186,27 @@ def _code(clip_id: str) -> str:
     return matched["gender"] if matched else "u"
 
 
+def _changes(table: Table, before: Sequence[int], todo: Sequence[int], tree: Tree) -> dict[str, str]:
+    """Clips that were imported before and that the tree has otherwise now -> what differs. Nothing is changed."""
+    entries = {entry.clip_id: entry for entry in tree.entries}
+    found: dict[str, str] = {}
+    for number in before:
+        footer = table.footer("generate", number)
+        is_ours = number not in todo and footer is not None and footer.stage == STAGE
+        facts = table.read(number, ["size_bytes", "sha256"]).to_pylist() if is_ours else []
+        by_id = {row["clip_id"]: (row["size_bytes"], row["sha256"]) for row in facts}
+        for clip_id, kept in read_released(table, number).items():
+            if (entry := entries.get(clip_id)) is None:
+                continue
+            what = ["the clip"] if clip_id in by_id and file_differs(entry, kept, *by_id[clip_id]) else []
+            what += ["its metadata JSON"] if metadata_differs(entry, kept) else []
+            if what:
+                verb = "differs" if len(what) == 1 else "differ"
+                why = "left as imported, import into a new workspace to take it up"
+                found[clip_id] = f"{' and '.join(what)} {verb} from what was imported: {why}"
+    return found
+
+
 def _copy_all(table: Table, todo: Sequence[int], tree: Tree, progress: bool) -> int:
     entries = {entry.clip_id: entry for entry in tree.entries}
     done = 0
@@ -170,7 +221,7 @@ def _copy_all(table: Table, todo: Sequence[int], tree: Tree, progress: bool) -> 
 def _copy(table: Table, number: int, entries: Mapping[str, Entry]) -> int:
     """Write every group of one planned shard but the plan; `generate` last, which says that all is done."""
     records = list(read_released(table, number).values())
-    told = [(record["clip_id"], *document_values(record)) for record in records]
+    told = [(kept["clip_id"], *document_values(kept)) for kept in records]
     for group in _COPIED:
         rows = [_told(group, *one) for one in told]
         said = {name for row in rows for name, value in row.items() if value is not None}
@@ -215,38 +266,11 @@ def _review(table: Table, numbers: Sequence[int]) -> tuple[dict[str, str], set[s
         if footer and footer.stage == STAGE and footer.failed:
             rows = table.read(number, ["generate_error"]).to_pylist()
             found |= {row["clip_id"]: row["generate_error"] for row in rows if row["generate_error"]}
-        for clip_id, record in read_released(table, number).items():
-            unknown.update(_unknown(record))
-            if reason := document_values(record)[1]:
+        for clip_id, kept in read_released(table, number).items():
+            unknown.update(unknown_keys(kept))
+            if reason := document_values(kept)[1]:
                 found[clip_id] = "; ".join(filter(None, (found.get(clip_id), reason)))
     return found, unknown
-
-
-def _record(entry: Entry, tree: Tree) -> Row:
-    """What is kept of a clip beside the columns: its file's name, and its metadata to the letter."""
-    file = f"{entry.clip_id.partition('/')[0]}/{Path(entry.path).name}"
-    record: Row = {"clip_id": entry.clip_id, "file": file, "metadata": None, "lost": None}
-    try:
-        return record | {"metadata": read_sidecar(entry)}
-    except EquimeError as error:
-        return record | {"lost": str(error)}
-
-
-def document_values(record: Mapping[str, Any]) -> tuple[Row, str | None]:
-    """The columns that a kept record gives, and the reason where its metadata cannot be used."""
-    if record["metadata"] is None:
-        return {}, record["lost"]
-    try:
-        return sidecar.read(sidecar.parse(record["metadata"])), None
-    except EquimeError as error:
-        return {}, str(error)
-
-
-def _unknown(record: Mapping[str, Any]) -> list[str]:
-    try:
-        return sidecar.unknown_keys(sidecar.parse(record["metadata"])) if record["metadata"] is not None else []
-    except EquimeError:
-        return []
 
 
 def _unknown_note(keys: set[str]) -> list[str]:
@@ -254,31 +278,6 @@ def _unknown_note(keys: set[str]) -> list[str]:
         return []
     more = f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else ""
     return [f"metadata keys without a column are kept for export: {', '.join(sorted(keys)[:_SHOWN_KEYS])}{more}"]
-
-
-def read_released(table: Table, number: int) -> dict[str, Row]:
-    """By clip_id, the record of an imported clip (`file`, `metadata`, `lost`); empty where none was imported.
-
-    Raises:
-        EquimeError: The file is broken.
-    """
-    path = _released_path(table, number)
-    if not path.exists():
-        return {}
-    try:
-        return {row["clip_id"]: row for row in pq.read_table(path, partitioning=None).to_pylist()}
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise EquimeError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
-
-
-def _write_released(table: Table, number: int, records: list[Row]) -> None:
-    path = _released_path(table, number)
-    with writing(path), replacing(path) as handle:
-        pq.write_table(pa.Table.from_pylist(records, schema=_RECORD), handle, compression="zstd")
-
-
-def _released_path(table: Table, number: int) -> Path:
-    return table.path / RELEASED / f"{number:05d}.parquet"
 
 
 def _write(table: Table, group: str, number: int, rows: list[Row]) -> None:

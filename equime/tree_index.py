@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from equime import schema, sidecar, splits, video
+from equime import schema, sidecar, splits, tree_metadata, video
 from equime.errors import EquimeError
+from equime.wording import counted
 
 ROOTS = ("emotion_categories", "emotion_category", "hq_emotion")
 """Names under which releases keep their emotion folders."""
@@ -32,7 +33,9 @@ METADATA = "metadata"
 SUFFIX = "_metadata.json"
 IMPORTED = "imported"
 """The generator of clips that say nothing of their making."""
-_CLIP = re.compile(r"(?P<gender>[fmu])_(?P<subject>[A-Za-z0-9-]+)(?:_(?P<sequence>[A-Za-z0-9-]+))?")
+_CLIP = re.compile(r"(?P<gender>[fmu])_(?P<subject>[A-Za-z0-9-]{1,64})(?:_(?P<sequence>[A-Za-z0-9-]{1,64}))?")
+_NAME = "should be named <f, m or u>_<subject>_<sequence>.mp4, of at most 64 of A-Z a-z 0-9 - each: rename it"
+_FOLDER = "is a folder named like a clip: left out"
 _INT32 = 2**31
 _SEED = 0  # a tree loaded in place and imported must split alike
 
@@ -135,6 +138,9 @@ class _Scan:
                 self._other(item)
 
     def _other(self, item: os.DirEntry[str]) -> None:
+        if item.name.lower().endswith(".mp4"):
+            self._problem(item.path, _FOLDER)
+            return
         self.others.append(item.name)
         clips = sum(i.name.lower().endswith(".mp4") for i in self._listed(item.path))
         if clips:
@@ -149,6 +155,8 @@ class _Scan:
             stem, dot, suffix = item.name.rpartition(".")
             if suffix.lower() == "mp4" and dot and item.is_file():
                 self._clip(item, folder.name, stem, beside.pop(stem, None))
+            elif suffix.lower() == "mp4" and item.is_dir():
+                self._problem(item.path, _FOLDER)
             elif item.name != METADATA and not item.name.startswith("."):
                 self.ignored += 1
         for path in beside.values():
@@ -158,7 +166,7 @@ class _Scan:
         matched = _CLIP.fullmatch(stem)
         clip_id = f"{folder}/{stem}"
         if matched is None:
-            self._problem(item.path, "should be named <f, m or u>_<subject of A-Z a-z 0-9 ->_<sequence>.mp4: rename it")
+            self._problem(item.path, _NAME)
         elif clip_id in self.entries:
             self._problem(item.path, f"is a second clip {clip_id!r}, beside {self._short(self.entries[clip_id].path)}")
         else:
@@ -209,9 +217,9 @@ class _Scan:
     def notes(self, clips: int) -> Iterator[str]:
         bare = sum(entry.sidecar is None for entry in self.entries.values())
         if 0 < bare < clips:
-            yield f"{bare} of {clips} clips have no metadata JSON"
+            yield f"{bare} of {counted(clips, 'clip')} without a metadata JSON"
         if self.ignored:
-            yield f"{self.ignored} files that are no mp4 are left where they are"
+            yield f"{counted(self.ignored, 'file')} of other kinds left where they are"
 
 
 def _sequence(text: str | None) -> int | None:
@@ -257,7 +265,7 @@ def _named_split(entry: Entry) -> str | None:
         data = read_sidecar(entry)
         if data is None or b'"split"' not in data:  # most of the time is then the reading alone
             return None
-        value: str | None = sidecar.read_one(sidecar.parse(data), "split")
+        value: str | None = sidecar.read_one(tree_metadata.parse(data, entry.clip_id), "split")
         return value
     except EquimeError:
         return None  # reported with the clip's row
@@ -281,7 +289,7 @@ def rows(
 def _row(entry: Entry, split: Mapping[str, str], probe: bool) -> dict[str, Any]:
     try:
         data = read_sidecar(entry)
-        values = {} if data is None else sidecar.read(sidecar.parse(data))
+        values = {} if data is None else sidecar.read(tree_metadata.parse(data, entry.clip_id))
         reason = None
     except EquimeError as error:
         values, reason = {}, str(error)

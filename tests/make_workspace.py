@@ -19,7 +19,7 @@ from make_clips import clip_bytes
 
 from equime import schema, video
 from equime.stage import mark_of
-from equime.table import Footer, Table, digest
+from equime.table import Footer, Table, digest, owner
 
 Row = dict[str, Any]
 FRAMES, SIDE = 8, 32
@@ -75,13 +75,29 @@ def add_rows(table: Table, rows: list[Row], groups: Iterable[str] = tuple(schema
             write_shard(table, group, index, rows[start : start + table.shard_rows])
 
 
-def write_shard(table: Table, group: str, index: int, rows: list[Row]) -> None:
-    """Write one shard of one group from rows that hold (at least) its columns."""
+def write_shard(table: Table, group: str, index: int, rows: list[Row], reads: tuple[str, ...] = ()) -> None:
+    """Write one shard of one group from rows that hold (at least) its columns, as made from the columns `reads`."""
     columns = schema.GROUPS[group]
     made = pa.Table.from_pylist([{n: row.get(n) for n in columns.names} for row in rows], schema=columns)
-    mark = mark_of(group, 1, {}, {"clip_id": digest(made["clip_id"])})
+    inputs = {"clip_id": digest(made["clip_id"])}
+    for column in reads:
+        footer = table.footer(owner(column), index)
+        assert footer
+        inputs[column] = footer.digests[column]
     bad = sum(row.get(f"{group}_error") is not None for row in rows)
-    table.write(group, index, made, Footer(group, 1, mark, failed=bad))
+    table.write(group, index, made, Footer(group, 1, mark_of(group, 1, {}, inputs), reads=reads, failed=bad))
+
+
+def replan(table: Table, index: int) -> list[str]:
+    """Plan other seeds and labels for a shard: its clips, made from the seeds, and their scores, are then stale.
+
+    Captions, tags and the clips' ids stay. Returns the ids.
+    """
+    rows = table.read(index, schema.CLIPS.names).to_pylist()
+    write_shard(table, "generate", index, rows, reads=("seed",))
+    write_shard(table, "score", index, rows, reads=("video",))
+    write_shard(table, "plan", index, [row | {"seed": row["seed"] // 2, "apex_ms": 1.5} for row in rows])
+    return [row["clip_id"] for row in rows]
 
 
 def clip(seed: int, frames: int = FRAMES, size: int = SIDE) -> bytes:

@@ -13,7 +13,7 @@ from make_clips import clip_bytes
 from toy_stages import Looks, Words, clip_id, make_plan, write_shard
 
 from equime import schema
-from equime.checks import check, status
+from equime.checks import check, coverage, status
 from equime.stage import run
 from equime.table import Table
 
@@ -103,7 +103,8 @@ def test_a_clip_without_video_needs_a_reason(table: Table) -> None:
 
 
 def test_one_video_under_two_ids_is_found_across_shards(table: Table) -> None:
-    write_shard(table, "generate", 3, [clip(6, data=clip_bytes(seed=0)), clip(7)])
+    first = table.find(clip_id(0))["video"]["bytes"]
+    write_shard(table, "generate", 3, [clip(6, data=first), clip(7)])
     said = f"generate/00003.parquet: '{clip_id(6)}' has the same video as '{clip_id(0)}'"
     assert list(check(table)) == [said]
     assert list(check(table, hashes=False)) == [said]
@@ -158,8 +159,8 @@ def test_rows_out_of_step_are_found(table: Table) -> None:
     shard = table.shard_path("caption", 1)
     found = pq.read_table(shard)
     table.write("caption", 1, found.take([1, 0]), table.footer("caption", 1))
-    said = "caption/00001.parquet: does not hold the plan's rows in the plan's order; run its stage again"
-    assert list(check(table)) == [said]
+    said = f"delete {shard}, then run `equime caption {table.path}`"
+    assert list(check(table)) == [f"caption/00001.parquet: does not hold the plan's rows in the plan's order; {said}"]
 
 
 def test_orphans_newer_and_unreadable_shards_are_named_and_the_rest_is_checked(table: Table) -> None:
@@ -199,6 +200,47 @@ def test_memory_does_not_grow_with_the_videos(tmp_path: Path) -> None:
     assert megabyte < pool.max_memory() < 10 * megabyte
 
 
+def test_stale_shards_are_one_line_a_group_and_no_false_alarm(table: Table) -> None:
+    run(Looks(), table)
+    write_shard(table, "plan", 1, [plan_row(table, n) | {"sequence": 9} for n in (2, 3)])
+    assert list(check(table)) == [f"caption: 1 of 4 shards are stale: run `equime caption {table.path}`"]
+    for index in table.shards():  # other clips: what was made of the old ones is neither damaged nor out of step
+        rows = table.read(index, schema.GROUPS["plan"].names).to_pylist()
+        write_shard(table, "plan", index, [row | {"clip_id": row["clip_id"].replace("_s", "_t")} for row in rows])
+    assert list(check(table)) == [
+        f"{group}: 4 of 4 shards are stale: run `equime {group} {table.path}`"
+        for group in ("generate", "caption", "tag")
+    ]
+
+
+def test_what_follows_a_damaged_plan_shard_is_not_called_stale(table: Table) -> None:
+    table.shard_path("plan", 1).write_bytes(b"not parquet")
+    rewrite(table, "caption", 2, caption=pa.array(["x", "y"]))
+    found = list(check(table))
+    assert len(found) == 2
+    assert found[0].startswith(f"cannot read {table.shard_path('plan', 1)}: ")
+    assert found[1].startswith("caption/00002.parquet: column 'caption' is not what was written; delete ")
+    assert str(coverage(table)) == "6 of 6 clips have a video"
+
+
+def test_clips_without_a_video_are_counted(table: Table) -> None:
+    assert (str(coverage(table)), coverage(table).whole) == ("8 of 8 clips have a video", True)
+    absent = {"video": None, "sha256": None, "size_bytes": None, "generate_error": "no face"}
+    write_shard(table, "generate", 0, [clip(0, **absent), clip(1)], failed=1)
+    table.shard_path("generate", 3).unlink()
+    assert (str(coverage(table)), coverage(table).whole) == ("5 of 8 clips have a video", False)
+    write_shard(table, "plan", 1, [plan_row(table, n) | {"clip_id": f"x/{n}"} for n in (2, 3)])
+    assert coverage(table).videos == 3  # those of a stale shard show other clips
+    for path in (table.path / "generate").glob("0*"):
+        path.unlink()
+    assert (str(coverage(table)), coverage(table).whole) == ("8 clips, no video made yet", True)
+
+
+def test_a_shard_is_one_shard(tmp_path: Path) -> None:
+    table = make_plan(tmp_path, rows=1, shard_rows=1)
+    assert str(by_group(table)["plan"]).startswith("plan      1 of 1 shard, 1 row, ")
+
+
 # --- status
 
 
@@ -234,7 +276,7 @@ def test_status_sees_stale_failed_orphaned_and_damaged_shards(table: Table) -> N
     assert (caption.done, caption.stale, caption.damaged, caption.orphan) == (1, 1, 1, 1)
     assert (caption.rows, caption.failed_rows) == (4, 1)
     assert (tag.done, tag.stale, tag.orphan) == (2, 1, 1)  # what it read cannot be told any more
-    assert "1 stale, 1 damaged, 1 orphan, 1 failed rows" in str(caption)
+    assert "1 stale, 1 damaged, 1 orphan, 1 failed row" in str(caption)
 
 
 def test_status_of_an_empty_workspace(tmp_path: Path) -> None:

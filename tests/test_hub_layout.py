@@ -10,7 +10,7 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 from make_clips import index_of
-from make_workspace import add_rows, clip, make_row, make_tree, make_workspace
+from make_workspace import add_rows, clip, make_row, make_tree, make_workspace, replan, write_shard
 
 from equime import card, hub, schema, video
 from equime.errors import EquimeError
@@ -197,6 +197,22 @@ def test_groups_not_made_yet_are_null_columns(tmp_path: Path) -> None:
     assert receipt.errors == {"fear/f_0_1": "left out: not generated yet"}
     rows = loaded(tmp_path / "out", "video", tmp_path / "cache")["test"]
     assert list(rows[0]) == NAMES and rows[0]["caption"] is None and rows[0]["video"]["bytes"] == clip(14)
+
+
+def test_what_is_stale_is_left_out_and_said(tmp_path: Path) -> None:
+    table = make_workspace(tmp_path / "ws", subjects=3)
+    ids_left = replan(table, 1)
+    rows = table.read(2, schema.CLIPS.names).to_pylist()
+    write_shard(table, "caption", 2, rows, reads=("prompt",))
+    write_shard(table, "plan", 2, [row | {"prompt": "another"} for row in rows])
+    receipt = write_layout(table, tmp_path / "out", progress=False)
+    assert list(receipt.errors) == ids_left and receipt.failed == 4 and receipt.rows == 11
+    assert all("stale" in why and f"`equime generate {table.path}`" in why for why in receipt.errors.values())
+    assert any(note.startswith("caption of 4 clips is stale") for note in receipt.notes) and "stale" in str(receipt)
+    splits = loaded(tmp_path / "out", "video", tmp_path / "cache").values()
+    found = {row["clip_id"]: row for split in splits for row in split}
+    assert not set(ids_left) & set(found)
+    assert {i for i, row in found.items() if row["caption"] is None} == {row["clip_id"] for row in rows}
 
 
 def test_an_imported_tree_becomes_a_layout(tmp_path: Path) -> None:

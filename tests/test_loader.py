@@ -20,10 +20,11 @@ import pytest
 from datasets import load_dataset
 from datasets.distributed import split_dataset_by_node
 from make_clips import index_of
-from make_workspace import add_rows, make_row, make_tree, make_workspace, write_shard
+from make_workspace import add_rows, make_row, make_tree, make_workspace, replan, write_shard
 
 import equime
 from equime import catalog, hub, schema, sources
+from equime import tree as equime_tree
 from equime.clip import SamplingWarning
 from equime.errors import EquimeError
 from equime.table import FOOTER_KEY, Table
@@ -234,6 +235,45 @@ def test_absent_groups_and_shards_are_null_columns(load: Load, tmp_path: Path) -
             assert {r["accepted"] for r in rows} == {None} and {str(r["gender_probs"]) for r in rows} <= {"None"}
     planned = make_workspace(tmp_path / "planned", groups=())
     assert [r["video"] for r in load(planned, "video", split="train")] == [None] * 5
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("config", ["video", "metadata"])
+def test_what_is_stale_is_null_and_said_once(load: Load, tmp_path: Path, config: str, streaming: bool) -> None:
+    table = make_workspace(tmp_path / "ws", subjects=3, splits=("train",))
+    ids = replan(table, 1)
+    before = truth(table)
+    with pytest.warns(UserWarning, match="stale") as seen:
+        rows = list(load(table, config, split="train", streaming=streaming))
+    (said,) = [str(w.message) for w in seen]
+    assert "generate of 4 clips, score of 4 clips" in said and f"`equime generate {table.path}`" in said
+    assert len(rows) == 15
+    for row, old in zip(rows, before, strict=True):
+        lost = {n for g in ("generate", "score") for n in schema.GROUPS[g].names} - {"clip_id"}
+        wanted = {n: None if n in lost and old["clip_id"] in ids else old[n] for n in row}
+        assert plain(row) == wanted
+    with pytest.warns(UserWarning, match="stale"):  # the catalog is cached now
+        assert list(load(table, config, split="train", streaming=True)) == rows
+
+
+def test_a_stale_clip_cannot_be_decoded_and_says_why(load: Load, tmp_path: Path) -> None:
+    table = make_workspace(tmp_path / "ws", subjects=3, splits=("train",))
+    ids = replan(table, 0)
+    options: dict[str, Any] = {"split": "train", "num_frames": 2, "around": "apex"}
+    with pytest.warns(UserWarning, match="stale"):
+        rows = load(table, "video", **options)
+    with pytest.raises(EquimeError, match=rf"{ids[0]!r} has no video.*stale.*`equime generate {table.path}`"):
+        rows[0]
+    assert rows[4]["frames"].shape == (2, 32, 32, 3)
+    with pytest.warns(UserWarning) as seen:
+        assert len(list(load(table, "video", streaming=True, on_error="skip", **options))) == 11
+    assert f"4 clips could not be decoded and were skipped: {', '.join(ids)}" in str(seen[-1].message)
+
+
+def test_what_is_imported_is_never_stale(load: Load, tree: Path, tmp_path: Path) -> None:
+    equime_tree.import_tree(tree, tmp_path / "ws", progress=False)
+    assert catalog.load(Table(tmp_path / "ws")).stale == {}
+    assert all(row["video"]["bytes"] for row in load(tmp_path / "ws", "emotion", split="fear"))
 
 
 def test_few_subjects_are_all_train_and_empty_splits_are_not_declared(load: Load, tmp_path: Path) -> None:

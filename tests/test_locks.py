@@ -10,7 +10,7 @@ import pytest
 from toy_stages import ENVIRONMENT
 
 from equime.errors import EquimeError
-from equime.locks import hold
+from equime.locks import hold, hold_every
 
 HOLD = """
 import sys
@@ -61,6 +61,31 @@ def test_shares_run_side_by_side_and_each_share_once(tmp_path: Path) -> None:
             pass
     with hold(tmp_path):
         pass
+
+
+def test_shares_of_two_counts_are_refused(tmp_path: Path) -> None:
+    with hold(tmp_path, (0, 2)):
+        for other in ((1, 3), (0, 3), (1, 4)):
+            said = r"runs with --shard i/2: .*use --shard i/2 here too, got \d/[34]"
+            with pytest.raises(EquimeError, match=said), hold(tmp_path, other):
+                pass
+        with hold(tmp_path, (1, 2)):
+            pass
+    with hold(tmp_path, (1, 3)):
+        pass
+
+
+def test_every_folder_or_none(tmp_path: Path) -> None:
+    folders = [tmp_path / "plan", tmp_path / "caption"]
+    with hold_every(folders):
+        for folder in folders:
+            with pytest.raises(EquimeError, match="is being written by process"), hold(folder):
+                pass
+    with hold(folders[1], (0, 2)):
+        with pytest.raises(EquimeError, match="caption is being written by a run with --shard"), hold_every(folders):
+            pass
+        with hold(folders[0]):
+            pass
 
 
 def test_a_share_waits_for_a_whole_run(tmp_path: Path) -> None:

@@ -143,3 +143,18 @@ def test_nested_values_are_made_plain_in_one_order() -> None:
         table: Any = field(default_factory=lambda: {12: Path("a/b")})
 
     assert result_fields(Outer()) == {"inner": {"depth": 4}, "names": ["a", "b", "c"], "table": {"12": "a/b"}}
+
+
+@dataclass(frozen=True)
+class Where:
+    faces: Path | None = option(None, help="a folder")
+
+
+def test_an_empty_path_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, Where)
+    assert from_flags(Where, parser.parse_args(["--faces", "x"])).faces == Path("x")
+    for empty in ("", " "):
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--faces", empty])
+        assert "argument --faces: expected a path, got an empty one" in capsys.readouterr().err

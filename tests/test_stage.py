@@ -20,7 +20,8 @@ from toy_stages import Looks, Words, clip_id, make_plan, start, write_shard
 
 from equime import schema
 from equime.errors import EquimeError, MissingPackageError
-from equime.marks import follows
+from equime.locks import hold
+from equime.marks import follows, mark_of
 from equime.optional import need
 from equime.stage import Receipt, Stage, is_fresh, run, writes
 from equime.table import Table
@@ -182,7 +183,8 @@ def test_what_an_import_made_is_left_as_it_is(tmp_path: Path) -> None:
     write_shard(table, "caption", 0, [{"clip_id": clip_id(n), "caption": "released"} for n in (0, 1)])
     shard = table.shard_path("caption", 0)
     found = table.footer("caption", 0)
-    table.write("caption", 0, pq.read_table(shard), replace(found, stage="import"))
+    mark = mark_of("import", 1, {}, {"clip_id": found.digests["clip_id"]})
+    table.write("caption", 0, pq.read_table(shard), replace(found, stage="import", mark=mark))
     before = shard.read_bytes()
     receipt = run(Words(), table, retry_failed=True)
     assert (counts(receipt), receipt.foreign) == ((1, 0, 0), 1)
@@ -233,6 +235,57 @@ def test_retry_failed_runs_the_failed_rows_and_no_others(tmp_path: Path) -> None
     whole = make_plan(tmp_path / "whole")
     run(Words(), whole)
     assert contents(table) == contents(whole)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_only_fails_keeps_what_was_good(tmp_path: Path, workers: int) -> None:
+    table = make_plan(tmp_path)
+    run(Words(), table)
+    before = states(table)
+    everyone = tuple(clip_id(n) for n in range(8))
+    receipt = run(Words(text="new", bad=everyone[:7]), table, workers=workers)
+    assert (receipt.done, receipt.kept, receipt.rows, receipt.failed) == (1, 3, 8, 7)
+    assert receipt.errors[clip_id(0)] == "ValueError: cannot be worded (the caption made before is kept)"
+    assert receipt.errors[clip_id(6)] == "ValueError: cannot be worded"
+    assert "3 failed whole and left as made before" in str(receipt)
+    after = states(table)
+    assert [name for name in before if before[name] != after[name]] == ["00003.parquet"]
+    assert counts(run(Words(), table)) == (1, 3, 0)  # the old wording is as fresh as it ever was
+    assert contents(table) == [data for _, _, data in before.values()]
+
+
+def test_good_rows_of_other_clips_are_not_kept(tmp_path: Path) -> None:
+    table = make_plan(tmp_path, rows=2)
+    run(Words(), table)
+    rows = table.read(0, schema.GROUPS["plan"].names).to_pylist()
+    write_shard(table, "plan", 0, [row | {"clip_id": f"{row['clip_id']}x"} for row in rows])
+    receipt = run(Words(bad=tuple(f"{clip_id(n)}x" for n in (0, 1))), table)
+    assert (receipt.done, receipt.kept, receipt.failed) == (1, 0, 2)
+    assert errors(table) == ["ValueError: cannot be worded"] * 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_stage_that_does_not_load_touches_no_shard(tmp_path: Path, workers: int) -> None:
+    table = make_plan(tmp_path)
+    run(Words(bad=(clip_id(1),)), table)
+    before = states(table)
+    for retry in (False, True):
+        with pytest.raises(EquimeError, match="no words are installed"):
+            run(Words(text="unloadable"), table, workers=workers, retry_failed=retry)
+    assert states(table) == before
+    assert temporary(table) == []
+
+
+def test_the_receipt_says_what_to_do_for_rows_that_were_not_tried(tmp_path: Path) -> None:
+    table = make_plan(tmp_path)
+    stage = Words(bad=(clip_id(3),))
+    first = run(stage, table)
+    assert first.untried == 0
+    assert str(first).endswith(", 1 failed")
+    again = run(stage, table)
+    assert (again.failed, again.untried) == (1, 1)
+    assert str(again).endswith("1 failed before: run again with --retry-failed")
+    assert str(run(stage, table, retry_failed=True)).endswith(", 1 failed")
 
 
 @dataclass(frozen=True)
@@ -390,6 +443,14 @@ def test_shares_of_two_processes_are_the_whole(tmp_path: Path) -> None:
     run(Words(), whole)
     assert contents(table) == contents(whole)
     assert counts(run(Words(), table)) == (0, 5, 0)
+
+
+def test_shares_of_another_count_are_refused(tmp_path: Path) -> None:
+    table = make_plan(tmp_path / "ws", rows=10)
+    with hold(table.path / "caption", (0, 2)):
+        with pytest.raises(EquimeError, match="runs with --shard i/2"):
+            run(Words(), table, shard=(1, 3))
+        assert run(Words(), table, shard=(1, 2)).done == 2
 
 
 @contextlib.contextmanager
@@ -638,20 +699,49 @@ def test_a_newer_input_stops_the_run(tmp_path: Path) -> None:
         run(Looks(), table)
 
 
-def test_damaged_shards_stop_the_run_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_damaged_shard_of_its_own_is_made_again_and_a_damaged_input_is_named(
+    tmp_path: Path, workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
     table = make_plan(tmp_path)
     run(Words(), table)
-    shard = table.shard_path("caption", 1)
-    whole = shard.read_bytes()
-    shard.write_bytes(whole[:-20])
-    for stage in (Words(), Looks()):
-        with pytest.raises(EquimeError, match=r"cannot read .*caption/00001.parquet: .*; move it out") as raised:
-            run(stage, table)
-        assert "\n" not in str(raised.value)
-    assert shard.read_bytes() == whole[:-20]
-    shard.unlink()
-    assert counts(run(Words(), table)) == (1, 3, 0)
-    assert shard.read_bytes() == whole
+    before = contents(table)
+    shard, other = table.shard_path("caption", 1), table.shard_path("caption", 2)
+    shard.write_bytes(before[1][:-20])
+    found = pq.read_table(other)
+    numbers = found.set_column(1, "caption", pa.array([1, 2])).replace_schema_metadata(found.schema.metadata)
+    pq.write_table(numbers, other)
+    with pytest.raises(EquimeError, match=r"cannot read .*1.parquet: .*; delete .*, then run `equime capt") as raised:
+        run(Looks(), table)
+    assert "\n" not in str(raised.value)
+    assert counts(run(Words(), table, workers=workers)) == (2, 2, 0)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [line.endswith("; it is made again") for line in said] == [True, True]
+    assert str(shard) in said[0]
+    assert f"{other}: column 'caption' should be string, got int64" in said[1]
+    assert contents(table) == before
+
+
+def test_a_shard_that_does_not_read_beside_an_import_is_left_alone(tmp_path: Path) -> None:
+    table = make_plan(tmp_path, rows=4)
+    for index in (0, 1):
+        write_shard(table, "caption", index, [{"clip_id": clip_id(2 * index + n)} for n in (0, 1)])
+    shards = [table.shard_path("caption", index) for index in (0, 1)]
+    table.write("caption", 0, pq.read_table(shards[0]), replace(table.footer("caption", 0), stage="import"))
+    shards[1].write_bytes(b"half")
+    with pytest.raises(EquimeError, match=r"cannot read .*00001.parquet"):
+        run(Words(), table)
+    assert shards[1].read_bytes() == b"half"
+
+
+def test_retrying_a_shard_whose_good_rows_do_not_read_runs_all_of_them(tmp_path: Path) -> None:
+    table = make_plan(tmp_path, rows=2)
+    run(Words(bad=(clip_id(1),)), table)
+    shard = table.shard_path("caption", 0)
+    found = pq.read_table(shard)
+    pq.write_table(found.take([1, 0]).replace_schema_metadata(found.schema.metadata), shard)
+    assert run(Words(), table, retry_failed=True).failed == 0
+    assert captions(table) == ["a face, happiness 1", "a face, sadness 1"]
 
 
 def test_an_input_of_a_changed_type_or_out_of_step_stops_the_run(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from toy_stages import clip_id, make_plan, write_shard
 
 from equime import schema
 from equime.errors import EquimeError
+from equime.footer import DamagedShardError, follows
 from equime.table import (
     FOOTER_KEY,
     Footer,
@@ -122,7 +123,7 @@ def test_what_a_killed_maker_left_is_no_obstacle(tmp_path: Path) -> None:
     [
         (lambda path: None, "no such folder: .*equime plan"),
         (lambda path: path.mkdir(), "no workspace: .*equime plan"),
-        (lambda path: path.write_text("x"), "no such folder"),
+        (lambda path: path.write_text("x"), "not a folder"),
     ],
 )
 def test_what_is_no_workspace_is_one_line(tmp_path: Path, prepare: Any, said: str) -> None:
@@ -149,6 +150,9 @@ def test_a_folder_of_other_things_is_not_taken_over(tmp_path: Path) -> None:
         ("[]", "cannot read .*workspace.json"),
         ("{}", "cannot read .*schema_version"),
         ('{"schema_version": 1, "shard_rows": "many"}', "cannot read .*many"),
+        ('{"schema_version": 1, "shard_rows": 0}', "cannot read .*at least one row a shard, got shard_rows = 0"),
+        ('{"schema_version": 1, "shard_rows": true}', "cannot read .*unexpected shard_rows = True"),
+        ('{"schema_version": 1, "shard_rows": 4, "faces": 5}', "cannot read .*unexpected faces = 5"),
         ('{"schema_version": 99, "shard_rows": 4}', "has schema version 99, .*pip install --upgrade equime"),
     ],
 )
@@ -213,7 +217,9 @@ def test_a_changed_column_type_is_named(tmp_path: Path) -> None:
     with pytest.raises(EquimeError, match="column 'apex_ms' should be double, got float"):
         table.read(0, ["apex_ms"])
     rewrite(table.shard_path("plan", 0), lambda t: t.drop_columns(["apex_ms"]))
-    with pytest.raises(EquimeError, match="has no column 'apex_ms'"):
+    with pytest.raises(
+        EquimeError, match=r"column 'apex_ms' is missing; delete .*00000.parquet, then run `equime plan"
+    ):
         table.read(0, ["apex_ms"])
 
 
@@ -224,7 +230,9 @@ def test_what_is_not_a_shard_is_one_line(tmp_path: Path) -> None:
     for data in (b"", b"not parquet", whole[: len(whole) // 2], whole[:-1]):
         path.write_bytes(data)
         for look in (lambda: table.read(0, []), lambda: table.footer("plan", 0)):
-            with pytest.raises(EquimeError, match=r"cannot read .*00000.parquet: .*move it out") as raised:
+            with pytest.raises(
+                EquimeError, match=r"cannot read .*00000.parquet: .*delete .*, then run `equime plan"
+            ) as raised:
                 look()
             assert "\n" not in str(raised.value)
 
@@ -236,6 +244,58 @@ def test_footers_that_do_not_read_are_one_line(tmp_path: Path) -> None:
         pq.write_table(pa.table({"x": [1]}).replace_schema_metadata({FOOTER_KEY: text} if text else {}), path)
         with pytest.raises(EquimeError, match=said):
             read_footer(path)
+
+
+GOOD = {"stage": "caption", "version": 1, "mark": "m", "digests": {}, "reads": [], "fields": {}, "schema_version": 1}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({name: value} for name in ("rows", "failed", "version") for value in ("1", 1.5, None, True)),
+        *({"digests": value} for value in ([], {"caption": 1}, "x")),
+        *({"reads": value} for value in ("caption", {"caption": 1}, [1], None)),
+        *({"fields": []}, {"models": {"a": 1}}, {"packages": "x"}, {"mark": None}, {"stage": 1}),
+    ],
+    ids=str,
+)
+def test_a_footer_of_wrong_types_is_one_line(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    path = tmp_path / "caption" / "00000.parquet"
+    path.parent.mkdir()
+
+    def put(values: dict[str, Any]) -> None:
+        metadata = {FOOTER_KEY: json.dumps(values).encode()}
+        pq.write_table(pa.table({"x": [1]}).replace_schema_metadata(metadata), path)
+
+    put(GOOD)
+    assert read_footer(path).rows == 1
+    put(GOOD | {"reads": ["mood"]})
+    assert not follows(read_footer(path), {})
+    put(GOOD | wrong)
+    with pytest.raises(DamagedShardError, match=r"has a footer that does not read; delete .*, then run `equime cap"):
+        read_footer(path)
+
+
+def test_a_workspace_file_without_faces_is_fine(tmp_path: Path) -> None:
+    Table.create(tmp_path, faces="x")
+    (tmp_path / "workspace.json").write_text('{"schema_version": 1, "shard_rows": 4}')
+    assert Table(tmp_path).settings["faces"] is None
+
+
+def test_a_stale_shard_is_not_shown_and_raw_reads_still_see_it(tmp_path: Path) -> None:
+    table = make_plan(tmp_path, rows=4)
+    for index in (0, 1):
+        captions = [{"clip_id": clip_id(n), "caption": f"c{n}"} for n in (2 * index, 2 * index + 1)]
+        write_shard(table, "caption", index, captions)
+    assert table.made(0) == ["plan", "caption"]
+    plan = table.read(0, schema.GROUPS["plan"].names).to_pylist()
+    write_shard(table, "plan", 0, [row | {"clip_id": row["clip_id"].replace("_s", "_t")} for row in plan])
+    assert table.made(0) == ["plan"]
+    assert [row["caption"] for row in table.rows(["caption"])] == [None, None, "c2", "c3"]
+    assert table.find(clip_id(0).replace("_s", "_t"))["caption"] is None
+    assert table.find(clip_id(2))["caption"] == "c2"
+    with pytest.raises(DamagedShardError, match=r"in the plan's order; delete .*, then run `equime caption "):
+        table.read(0, ["caption"])
 
 
 def test_a_newer_schema_version_is_refused(tmp_path: Path) -> None:

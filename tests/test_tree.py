@@ -27,7 +27,7 @@ from make_clips import (
     variable_rate_bytes,
     wrong_codec_bytes,
 )
-from make_workspace import add_rows, clip, foreign_metadata, make_row, make_tree, make_workspace, write_shard
+from make_workspace import add_rows, clip, foreign_metadata, make_row, make_tree, make_workspace, replan, write_shard
 
 from equime import checks, schema, sidecar, tree_import
 from equime.errors import EquimeError
@@ -146,6 +146,8 @@ def test_emotion_folders_without_clips_are_no_tree(tmp_path: Path) -> None:
         ("fear/f_100_00.MP4", "second clip 'fear/f_100_00'"),
         ("emotion_category/fear/f_100_00.mp4", "second clip 'fear/f_100_00'"),
         ("fear/metadata/f_7_7_metadata.json", "metadata of no clip"),
+        (f"fear/f_{'a' * 65}_1.mp4", "at most 64"),
+        (f"fear/f_1_{'1' * 65}.mp4", "at most 64"),
     ],
 )
 def test_what_cannot_be_a_clip_is_named_and_left_alone(tmp_path: Path, path: str, message: str) -> None:
@@ -157,6 +159,14 @@ def test_what_cannot_be_a_clip_is_named_and_left_alone(tmp_path: Path, path: str
     assert message in problem[1] and problem[0] in (path, path.split("/")[0])
     assert receipt.failed == 1 and (root / path).read_bytes() == b"{}"
     assert list(columns(tmp_path / "ws", ["emotion"])) == ["fear/f_100_00"]
+
+
+@pytest.mark.parametrize("name", ["fear/m_7_7.mp4", "m_7_7.mp4"])
+def test_a_folder_named_like_a_clip_is_said(tmp_path: Path, name: str) -> None:
+    root = one_clip(tmp_path / "t")
+    (root / name).mkdir()
+    receipt = quiet(root, tmp_path / "ws")
+    assert receipt.errors == {name: "is a folder named like a clip: left out"} and receipt.left_out == 1
 
 
 def test_upper_case_suffix_comes_back(tmp_path: Path) -> None:
@@ -458,10 +468,51 @@ def test_metadata_that_cannot_be_used_is_kept_as_text(tmp_path: Path, text: str 
     assert document["unparsed_metadata"] == raw.decode(errors="backslashreplace")
 
 
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"emotion": "fear"}, "wrong emotion folder: JSON says 'fear', the folder says 'sadness'"),
+        ({"emotion": "Happy"}, "wrong emotion folder: JSON says 'Happy', the folder says 'sadness'"),
+        ({"equime": {"emotion": "neutral"}}, "wrong emotion folder: JSON says 'neutral', the folder says 'sadness'"),
+        ({"subject_id": "101"}, "JSON of another clip: subject_id is '101' in it, '100' in the file name 'f_100_07'"),
+        ({"sequence": 8}, "JSON of another clip: sequence is 8 in it, '07' in the file name 'f_100_07'"),
+    ],
+)
+def test_metadata_of_another_clip_is_refused(tmp_path: Path, document: dict[str, Any], message: str) -> None:
+    root = one_clip(tmp_path / "t", name="f_100_07", emotion="sadness")
+    text = json.dumps({"caption": "c", "split": "test", "source": "celeba/1.jpg"} | document)
+    with_metadata(root, text, "f_100_07", "sadness")
+    one_clip(root, name="f_200_07", emotion="sadness")
+    with_metadata(root, '{"caption": "good", "gender": "male"}', "f_200_07", "sadness")
+    receipt = quiet(root, tmp_path / "ws")
+    assert receipt.failed == 1 and receipt.errors["sadness/f_100_07"].startswith(message)
+    assert "2 clips imported, 1 clip with an error, 0 files left out" in str(receipt)
+    row = Table(tmp_path / "ws").find("sadness/f_100_07")
+    assert row["emotion"] == "sadness" and row["video"]["bytes"] == clip(0) and row["split"] == "train"
+    in_place = rows(index(root).entries, split_of(index(root).entries))
+    for found in (row, in_place[0]):
+        assert found["caption"] is None and found["caption_error"].startswith(message)
+        assert found["tag_error"] == found["caption_error"] and found["split"] == "train"
+    export_tree(tmp_path / "ws", tmp_path / "o", progress=False)
+    released = json.loads((tmp_path / "o/sadness/metadata/f_100_07_metadata.json").read_text())
+    assert released["emotion"] == "sadness" and released["sequence"] == 7 and "caption" not in released
+    assert json.loads(released["unparsed_metadata"]) == {"caption": "c", "split": "test"} | document
+    assert quiet(tmp_path / "o", tmp_path / "again").failed == 0
+
+
+def test_metadata_that_agrees_in_other_words_is_taken(tmp_path: Path) -> None:
+    said = {"emotion": "Sad", "subject_id": 100, "sequence": 7, "gender": "Man", "caption": "c"}
+    root = one_clip(tmp_path / "t", name="f_100_07", emotion="sadness")
+    with_metadata(root, json.dumps(said), "f_100_07", "sadness")
+    assert quiet(root, tmp_path / "ws").failed == 0
+    row = Table(tmp_path / "ws").find("sadness/f_100_07")
+    assert row["caption"] == "c" and row["gender"] == "male"  # perceived, whatever the name's code
+
+
 def test_metadata_of_some_clips_only_is_a_note(tmp_path: Path) -> None:
     root = with_metadata(one_clip(one_clip(tmp_path / "t"), name="m_1_0"), '{"caption": "c"}')
     receipt = quiet(root, tmp_path / "ws")
-    assert receipt.failed == 0 and receipt.notes == ("1 of 2 clips have no metadata JSON",)
+    assert receipt.failed == 0 and receipt.notes == ("1 of 2 clips without a metadata JSON",)
 
 
 # --- stopping, resuming, growing
@@ -478,7 +529,7 @@ def interrupted_after(calls: int, function: Callable[..., object]) -> Callable[.
     return stop
 
 
-@pytest.mark.parametrize("name", ["_record", "measured", "_write", "_write_released"])
+@pytest.mark.parametrize("name", ["record", "measured", "_write", "write_released"])
 @pytest.mark.parametrize("calls", [0, 2, 4])
 def test_an_import_that_was_stopped_goes_on_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, calls: int
@@ -534,6 +585,35 @@ def test_a_mended_file_is_read_again_on_request(tmp_path: Path) -> None:
     assert Table(tmp_path / "ws").find("fear/f_100_00")["num_frames"] == 8
 
 
+@pytest.mark.parametrize("what", ["another size", "another content", "metadata", "both"])
+def test_a_clip_that_changed_in_the_tree_is_said_and_not_taken(tmp_path: Path, what: str) -> None:
+    root = make_tree(tmp_path / "t", subjects=2, emotions=("fear",))
+    assert quiet(root, tmp_path / "ws").failed == 0
+    before = shards(tmp_path / "ws")
+    path = root / "fear/f_100_00.mp4"
+    if what == "another size":
+        one_clip(root, clip(0) + b"\0")
+    if what in ("another content", "both"):
+        one_clip(root, flipped(clip(0)))
+        os.utime(path, ns=(1, 1))
+    if what in ("metadata", "both"):
+        with_metadata(root, '{"caption": "changed"}')
+    receipt = quiet(root, tmp_path / "ws")
+    assert list(receipt.errors) == ["fear/f_100_00"] and receipt.failed == 1 and receipt.present == 2
+    assert re.search("differs? from what was imported", receipt.errors["fear/f_100_00"])
+    assert ("its metadata JSON" in receipt.errors["fear/f_100_00"]) == (what in ("metadata", "both"))
+    assert shards(tmp_path / "ws") == before
+
+
+def test_a_clip_that_was_only_touched_is_the_same(tmp_path: Path) -> None:
+    root = make_tree(tmp_path / "t", subjects=2, emotions=("fear",))
+    quiet(root, tmp_path / "ws")
+    os.utime(root / "fear/f_100_00.mp4", ns=(1, 1))
+    receipt = quiet(root, tmp_path / "ws")
+    assert receipt.failed == 0
+    assert "0 clips imported (2 there already), 0 clips with an error, 0 files left out" in str(receipt)
+
+
 def test_a_clip_that_was_planned_otherwise_is_refused(tmp_path: Path) -> None:
     table = make_workspace(tmp_path / "ws", subjects=1, emotions=("fear",))
     before = shards(tmp_path / "ws")
@@ -583,6 +663,45 @@ def test_rows_without_a_video_are_said_and_not_written(exported: tuple[Table, Pa
     assert receipt.errors == {"sadness/f_0_0": "has no video: the face is hidden"} and receipt.failed == 1
     add_rows(table, [make_row(9, 5, 0, "fear")], groups=())
     assert "not generated yet" in export_tree(table, out, progress=False).errors["fear/m_5_0"]
+
+
+def test_what_is_stale_is_not_exported(tmp_path: Path) -> None:
+    table = make_workspace(tmp_path / "ws", subjects=2)
+    ids = replan(table, 0)
+    shard = table.read(1, schema.CLIPS.names).to_pylist()
+    write_shard(table, "caption", 1, shard, reads=("prompt",))
+    write_shard(table, "plan", 1, [row | {"prompt": "another"} for row in shard])
+    receipt = export_tree(table, tmp_path / "o", progress=False)
+    assert list(receipt.errors) == ids and receipt.failed == 4 and receipt.rows == 6
+    assert all("stale" in why and f"`equime generate {table.path}`" in why for why in receipt.errors.values())
+    assert receipt.notes == (
+        f"score of 4 clips is stale and was left out: run `equime score {table.path}`",
+        f"caption of 4 clips is stale and was left out: run `equime caption {table.path}`",
+    )
+    assert not any((tmp_path / f"o/{clip_id}.mp4").exists() for clip_id in ids)
+    for path in (tmp_path / "o").rglob("*.json"):
+        clip_id = f"{path.parts[-3]}/{path.name.removesuffix('_metadata.json')}"
+        assert ("caption" in json.loads(path.read_text())) == (clip_id not in {row["clip_id"] for row in shard})
+
+
+def test_ids_that_differ_in_capitals_only_are_refused(tmp_path: Path) -> None:
+    root = one_clip(one_clip(tmp_path / "t", name="f_Ann_0"), name="f_ann_0")
+    quiet(root, tmp_path / "ws")
+    with pytest.raises(EquimeError, match="'fear/f_Ann_0' and 'fear/f_ann_0' differ in capitals only"):
+        export_tree(tmp_path / "ws", tmp_path / "o", progress=False)
+    assert not (tmp_path / "o").exists()
+
+
+def test_clips_of_another_export_are_counted(exported: tuple[Table, Path], tmp_path: Path) -> None:
+    table, out = exported
+    assert export_tree(table, out, progress=False).notes == ()
+    small = make_workspace(tmp_path / "small", subjects=1, emotions=("fear", "anger"))
+    export_tree(small, tmp_path / "o2", progress=False)
+    shutil.copytree(out, tmp_path / "o2", dirs_exist_ok=True)
+    receipt = export_tree(small, tmp_path / "o2", replace=True, progress=False)
+    (note,) = receipt.notes
+    assert note.startswith(f"4 files in {tmp_path / 'o2'} not written by this export")  # happiness and surprise
+    assert receipt.failed == 0 and "2 clips with metadata in the tree, 0 errors" in str(receipt)
 
 
 def test_export_again_writes_nothing_and_resumes(exported: tuple[Table, Path]) -> None:
