@@ -35,6 +35,7 @@ from equime.marks import follows
 from equime.table import FOOTER_KEY, Footer, Table, replacing, require_version
 
 CACHE = ".cache"
+VIDEO_GROUP = schema.OWNER["video"]
 _MAGIC = b"PAR1"
 _VERSION = re.compile(rb'"schema_version": ?(\d+)')
 _TAIL = 1 << 16  # holds nearly every footer, so that one read does
@@ -210,7 +211,7 @@ def _build(table: Table) -> pa.Table:
     indices = table.shards()
     if not indices:
         raise EquimeError(f"nothing is planned in {table.path}: run `equime plan {table.path} --faces DIR`")
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+    with ThreadPoolExecutor(_threads()) as pool:
         found = {g: list(pool.map(lambda i, g=g: shard(table, g, i, _columns(g)), indices)) for g in schema.GROUPS}
     parts = {group: [part for part, _ in each] for group, each in found.items()}
     counts = [len(part) for part in parts["plan"] if part is not None]
@@ -223,9 +224,14 @@ def _build(table: Table) -> pa.Table:
         for index, part, plan in zip(indices, parts[group], parts["plan"], strict=True):
             require_same_rows(table, group, index, part, plan)
     whole = {group: _joined(group, parts[group], counts) for group in schema.GROUPS}
-    columns = [whole[schema.OWNER[name]][name].combine_chunks() for name in schema.METADATA.names]
+    with ThreadPoolExecutor(_threads()) as pool:
+        columns = list(pool.map(lambda n: whole[schema.OWNER[n]][n].combine_chunks(), schema.METADATA.names))
     note = {"shards": " ".join(map(str, indices)), "counts": " ".join(map(str, counts)), "stale": json.dumps(stale)}
     return pa.table(columns, schema=schema.METADATA.with_metadata(note))
+
+
+def _threads() -> int:
+    return min(os.cpu_count() or 1, 8)
 
 
 def _columns(group: str) -> list[str]:
@@ -241,7 +247,8 @@ def shard(table: Table, group: str, index: int, columns: Sequence[str]) -> tuple
     path = table.shard_path(group, index)
     wanted = [schema.GROUPS[group].field(name) for name in columns]
     try:
-        with pq.ParquetFile(path) as file:
+        # Small files are read whole: one system call, and none of pyarrow's file system lookups.
+        with pq.ParquetFile(path if group == VIDEO_GROUP else pa.BufferReader(path.read_bytes())) as file:
             found = file.read(columns=columns, use_threads=False)
             footer = (found.schema.metadata or {}).get(FOOTER_KEY)
             if footer is None or list(found.schema) != wanted:

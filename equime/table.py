@@ -35,7 +35,8 @@ from equime.footer import read_footer as read_footer
 from equime.footer import require_version as require_version
 
 SHARD_ROWS = 64
-VIDEO_ROW_GROUP = 4
+VIDEO_ROW_GROUP = 8
+"""Rows of a row group where there are videos: what a stream reads at once. Fewer make metadata slow to read."""
 OUT_OF_STEP = "does not hold the plan's rows in the plan's order"
 _SHARD = re.compile(r"(\d{5}|[1-9]\d{5,})\.parquet")
 

@@ -322,12 +322,12 @@ def test_a_footer_round_trips_with_the_digests_of_what_is_on_disk(tmp_path: Path
     assert table.footer("tag", 1) is None
 
 
-def test_videos_are_stored_plainly_in_row_groups_of_four(tmp_path: Path) -> None:
+def test_videos_are_stored_plainly_in_small_row_groups(tmp_path: Path) -> None:
     table = make_plan(tmp_path, rows=10, shard_rows=10)
     clips = [{"clip_id": clip_id(n), "video": {"bytes": os.urandom(2000), "path": "x"}} for n in range(10)]
     write_shard(table, "generate", 0, clips)
     metadata = pq.read_metadata(table.shard_path("generate", 0))
-    assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [4, 4, 2]
+    assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [8, 2]
     leaves = [metadata.row_group(0).column(i) for i in range(metadata.num_columns)]
     kinds = {leaf.path_in_schema: leaf.compression for leaf in leaves}
     assert kinds["video.bytes"] == "UNCOMPRESSED"
