@@ -6,7 +6,7 @@
     load_dataset("equime", "video", streaming=True)         # works because equime is imported, before or after
     equime.load("ws", "metadata", split="train")            # the same by name, without `datasets`' entry point
 
-Importing this package imports no other: names are loaded when they are used.
+Importing this package imports nothing heavy: names are loaded when they are used.
 """
 
 from __future__ import annotations

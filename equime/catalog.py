@@ -20,18 +20,17 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from equime import schema
 from equime.errors import EquimeError
-from equime.marks import follows
+from equime.footer import standing
 from equime.table import FOOTER_KEY, Footer, Table, replacing, require_version
 
 CACHE = ".cache"
@@ -69,36 +68,11 @@ class Catalog:
     file: Path | None
 
 
-class Standing(NamedTuple):
-    """How one shard stands: the footers of the groups that are made, and the groups that are stale."""
-
-    made: dict[str, Footer]
-    stale: tuple[str, ...]
-
-
-def standing(table: Table, index: int) -> Standing:
-    """Which groups of a shard are made and still follow from what is beside them.
-
-    Raises:
-        EquimeError: A footer cannot be read.
-    """
-    return _standing({group: table.footer(group, index) for group in schema.GROUPS})
-
-
 def not_made(stale: Container[str], workspace: object) -> str:
     """Why a clip has no video and no error of its own: of the groups of its shard, those in `stale` are."""
     if "generate" in stale:
         return f"stale (what it was made from has changed): run `equime generate {workspace}`"
     return "not generated yet"
-
-
-def _standing(footers: Mapping[str, Footer | None]) -> Standing:
-    made = {group: footer for group, footer in footers.items() if footer}
-    stale: list[str] = []
-    while lapsed := [group for group, footer in made.items() if not follows(footer, made)]:
-        stale += lapsed  # and so is what follows from these
-        made = {group: footer for group, footer in made.items() if group not in lapsed}
-    return Standing(made, tuple(sorted(stale, key=list(schema.GROUPS).index)))
 
 
 def content_key(table: Table) -> str:
@@ -217,7 +191,7 @@ def _build(table: Table) -> pa.Table:
     counts = [len(part) for part in parts["plan"] if part is not None]
     stale: dict[str, int] = {}
     for at, count in enumerate(counts):
-        for group in _standing({group: found[group][at][1] for group in schema.GROUPS}).stale:
+        for group in standing({group: found[group][at][1] for group in schema.GROUPS}).stale:
             parts[group][at] = None
             stale[group] = stale.get(group, 0) + count
     for group in schema.GROUPS:

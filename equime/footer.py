@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -156,3 +156,20 @@ def follows(footer: Footer, footers: Mapping[str, Footer | None]) -> bool:
         return True
     inputs = input_digests_of(footers, footer.reads)
     return inputs is not None and footer.mark == mark_of(footer.stage, footer.version, footer.fields, inputs)
+
+
+class Standing(NamedTuple):
+    """How one shard stands: the footers of the groups that are made, and the groups that are stale."""
+
+    made: dict[str, Footer]
+    stale: tuple[str, ...]
+
+
+def standing(footers: Mapping[str, Footer | None]) -> Standing:
+    """Which of a shard's groups are made and still follow from the others; what follows from a stale one is stale."""
+    made = {group: footer for group, footer in footers.items() if footer}
+    stale: list[str] = []
+    while lapsed := [group for group, footer in made.items() if not follows(footer, made)]:
+        stale += lapsed
+        made = {group: footer for group, footer in made.items() if group not in lapsed}
+    return Standing(made, tuple(sorted(stale, key=list(schema.GROUPS).index)))

@@ -173,7 +173,7 @@ def _fill(layout: _Layout, table: Table, keep_rejected: bool, progress: bool) ->
     stale: Counter[str] = Counter()
     with tqdm(desc="layout", unit="clip", disable=None if progress else True) as bar:
         for number in table.shards():
-            standing = catalog.standing(table, number)
+            standing = table.standing(number)
             shard = _read(table, number, standing.made)
             stale.update(dict.fromkeys(standing.stale, len(shard)))
             if len(subjects) < MIN_SUBJECTS:

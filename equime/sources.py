@@ -1,9 +1,11 @@
 """Where clips come from on this machine: a workspace, a released tree, a Hub layout. One shape for all.
 
-source = find("ws")
-for pieces in source.splits("video").values():   # many pieces, so that many workers can share them
-for table in source.read(pieces[0], ["clip_id", "video"]):
-...                                      # Arrow tables of those columns, few rows at a time
+How a source is read:
+
+    source = find("ws")
+    for pieces in source.splits("video").values():  # many pieces, so that many workers can share them
+        for table in source.read(pieces[0], ["clip_id", "video"]):
+            ...  # Arrow tables of those columns, few rows at a time
 """
 
 from __future__ import annotations
@@ -142,7 +144,7 @@ class Workspace:
     def _read_shard(self, piece: ShardRows, wanted: pa.Schema) -> Iterator[pa.Table]:
         groups = {schema.OWNER[f.name] for f in wanted if f.name != "video"}
         names = {g: [f.name for f in wanted if schema.OWNER[f.name] == g and f.name != "video"] for g in groups}
-        made = catalog.standing(self.table, piece.shard).made
+        made = self.table.standing(piece.shard).made
         parts = _columns(self.table, piece.shard, names, made)
         flat = pa.schema([f for f in wanted if f.name != "video"])
         plain = pa.table([parts[f.name] for f in flat], schema=flat)
@@ -163,7 +165,7 @@ def _columns(
         table: The workspace.
         index: The shard's number.
         names: Group -> columns of it, without `video`.
-        made: The groups to read: `catalog.standing(table, index).made`.
+        made: The groups to read: `table.standing(index).made`.
 
     Raises:
         EquimeError: As `catalog.load`.

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from equime import schema
 from equime.errors import EquimeError
 from equime.footer import FOOTER_KEY as FOOTER_KEY
-from equime.footer import DamagedShardError, damaged, first_line, follows, mend
+from equime.footer import DamagedShardError, Standing, damaged, first_line, mend, standing
 from equime.footer import Footer as Footer
 from equime.footer import digest as digest
 from equime.footer import read_footer as read_footer
@@ -110,12 +110,22 @@ class Table:
         Raises:
             EquimeError: A shard that does not read.
         """
-        found = {group: self.footer(group, index) for group in groups}
-        footers = dict(found)
-        for column in {"clip_id"}.union(*(footer.reads for footer in found.values() if footer)):
-            if (group := schema.OWNER.get(column, "")) and group not in footers:
-                footers[group] = self.footer(group, index)
-        return [group for group, footer in found.items() if footer and follows(footer, footers)]
+        wanted, footers = list(groups), dict[str, Footer | None]()
+        follow = ["plan", *wanted]
+        while follow:  # only what the groups come from is opened: damage elsewhere is no matter here
+            if (group := follow.pop()) not in footers:
+                footers[group] = footer = self.footer(group, index)
+                follow += [schema.OWNER[name] for name in (footer.reads if footer else ()) if name in schema.OWNER]
+        made = standing(footers).made
+        return [group for group in wanted if group in made]
+
+    def standing(self, index: int) -> Standing:
+        """How every group of a shard stands.
+
+        Raises:
+            EquimeError: A shard that does not read.
+        """
+        return standing({group: self.footer(group, index) for group in schema.GROUPS})
 
     def read(self, index: int, columns: Sequence[str]) -> pa.Table:
         """Columns of one shard, from whichever groups own them, with clip_id first.

@@ -124,7 +124,7 @@ class _Shard:
     """The rows of a shard with what counts as made, and the records of those imported."""
 
     def __init__(self, table: Table, number: int) -> None:
-        made, self.stale = catalog.standing(table, number)
+        made, self.stale = table.standing(number)
         ready = [name for name in schema.CLIPS.names if schema.OWNER[name] in made]
         self._rows = table.read(number, ready)
         self.rows = len(self._rows)

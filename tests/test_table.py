@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from make_workspace import make_workspace, replan
 from toy_stages import clip_id, make_plan, write_shard
 
 from equime import schema
@@ -386,3 +387,17 @@ def test_settings_are_plain_json(tmp_path: Path) -> None:
     Table.create(tmp_path, shard_rows=5, faces="x")
     found = json.loads((tmp_path / "workspace.json").read_text())
     assert found == {"schema_version": schema.VERSION, "shard_rows": 5, "faces": "x"}
+
+
+def test_what_follows_from_a_stale_shard_is_not_made_either(tmp_path: Path) -> None:
+    table = make_workspace(tmp_path / "ws")
+    assert table.made(0) == list(schema.GROUPS)
+    replan(table, 0)
+    assert table.made(0) == ["plan", "caption", "tag"]
+    assert table.made(0, ["score"]) == []
+    assert table.standing(0).stale == ("generate", "score")
+    row = next(iter(table.rows(["clip_id", "caption", "sha256", "amplitude"])))
+    assert row["caption"]
+    assert (row["sha256"], row["amplitude"]) == (None, None)
+    table.shard_path("tag", 0).write_bytes(b"damaged")
+    assert table.made(0, ["caption"]) == ["caption"], "damage elsewhere is no matter"
