@@ -140,6 +140,8 @@ class _Count:
         if footer is None:
             state = "damaged" if group in unread else "missing"
         else:
+            # One step, as `run` sees it: what only follows from a stale shard has no work to do yet, and none at all
+            # where that comes out equal. Loading is stricter: `footer.standing` takes the whole chain.
             state = "done" if follows(footer, footers) else "stale"
             self.rows += footer.rows
             self.failed_rows += footer.failed

@@ -26,7 +26,6 @@ Array = npt.NDArray[Any]
 LID_LIMIT: Final = 0.8
 """The largest share of its opening by which a unit may close an eye: a warp has no lid to draw, so a slit remains."""
 
-
 LIP_LIMIT: Final = 0.6
 """The largest share of its height by which a unit may thin a lip."""
 
