@@ -22,10 +22,11 @@ def measure(clips: int) -> dict[str, list[float]]:
 
     from equime import video
     from equime.action_units import parse
+    from equime.generators.scene import Still
     from equime.generators.warp import Warp
 
     warp = Warp()
-    still = warp.still(skimage.data.astronaut())
+    still = Still.of(skimage.data.astronaut())
     seconds: dict[str, list[float]] = {"warped": [], "encoded": []}
     for seed in range(clips):
         units = parse(("6C+12C", "1B+2B+5B", "4B+7C", "1B+15B+17C", "20C+25B")[seed % 5]).units

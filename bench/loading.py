@@ -28,8 +28,8 @@ from make_clips import clip_bytes  # noqa: E402
 from make_workspace import make_row  # noqa: E402
 
 from equime import hub, schema  # noqa: E402
-from equime.marks import mark_of  # noqa: E402
-from equime.table import Footer, Table, digest  # noqa: E402
+from equime.footer import Footer, digest, mark_of  # noqa: E402
+from equime.table import Table  # noqa: E402
 
 SHARD_ROWS, LINKS = 64, 10_000
 CLIPS, FRAMES, SIZE, TAKE = 384, 144, 512, 16

@@ -23,8 +23,11 @@ import pyarrow as pa
 
 from equime import schema
 from equime.checks import status
-from equime.stage import BATCH, Row, mark_of, run, writes
-from equime.table import Footer, Table, digest
+from equime.footer import Footer, digest, mark_of
+from equime.runner import run
+from equime.shard_worker import BATCH
+from equime.stage import Row, writes
+from equime.table import Table
 
 GOAL_MS = 2.0
 

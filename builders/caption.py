@@ -24,8 +24,11 @@ class Caption:
     """The stage of column group `caption`."""
 
     name: ClassVar[str] = "caption"
-    version: ClassVar[int] = 1
-    reads: ClassVar[tuple[str, ...]] = (*("emotion", "action_units", "onset_ms", "apex_ms", "offset_ms", "seed"),)
+    version: ClassVar[int] = 2
+    reads: ClassVar[tuple[str, ...]] = (
+        *("emotion", "control", "action_units"),
+        *("onset_ms", "apex_ms", "offset_ms", "seed"),
+    )
     writes: ClassVar[pa.Schema] = writes("caption")
 
     def load(self) -> None:
@@ -38,5 +41,5 @@ class Caption:
     def _caption(self, row: Row) -> Row:
         units = [ActionUnit.from_dict(unit) for unit in row["action_units"] or ()]
         times = (row["onset_ms"], row["apex_ms"], row["offset_ms"])
-        said = templates.caption_json(row["emotion"], units, *times, seed=row["seed"] or 0)
+        said = templates.caption_json(row["emotion"], units, *times, row["seed"] or 0, row["control"])
         return {"caption": said["caption"], "caption_json": json.dumps(said)}

@@ -19,7 +19,8 @@ import wrapt
 if TYPE_CHECKING:
     from equime.clip import Clip
     from equime.errors import EquimeError
-    from equime.stage import Stage, run
+    from equime.runner import run
+    from equime.stage import Stage
     from equime.table import Table
 
 __all__ = ["Clip", "EquimeError", "Stage", "Table", "__version__", "load", "run"]
@@ -32,7 +33,7 @@ _HOMES = {
     "EquimeError": "equime.errors",
     "Stage": "equime.stage",
     "Table": "equime.table",
-    "run": "equime.stage",
+    "run": "equime.runner",
 }
 
 

@@ -32,9 +32,9 @@ class Counts(NamedTuple):
 
 
 class Quantiles(NamedTuple):
-    """Quantiles in ms over n clips of one set."""
+    """Quantiles in ms over n clips of one set (n is what they weigh in a fit)."""
 
-    n: int
+    n: float
     p5: float
     p25: float
     p50: float

@@ -20,7 +20,7 @@ def render(clips: Counts, repo: str = schema.REPO) -> str:
     """The card's text.
 
     Args:
-        clips: (split, emotion) -> number of clips; "neutral" are controls.
+        clips: (split, emotion) -> number of clips; also of controls.
         repo: What its example loads.
     """
     return f"---\n{_front_matter(clips)}---\n\n{_BODY.format(table=_table(clips), repo=repo)}"
@@ -48,7 +48,7 @@ def _config(name: str, files: Mapping[str, str], default: bool = False) -> list[
 
 def _table(clips: Counts) -> str:
     splits = [split for split in schema.SPLITS if any(s == split for s, _ in clips)]
-    emotions = [e for e in (*schema.EMOTIONS, schema.DISGUST, schema.NEUTRAL) if any(k == e for _, k in clips)]
+    emotions = [e for e in (*schema.EMOTIONS, schema.DISGUST, *schema.CONTROLS) if any(k == e for _, k in clips)]
     lines = [f"| emotion | {' | '.join(splits)} |", f"|---|{'---|' * len(splits)}"]
     for emotion in emotions:
         counts = " | ".join(str(clips.get((split, emotion), 0)) for split in splits)
@@ -62,8 +62,8 @@ _BODY = """# EquiME
 
 {table}
 
-- `emotion` is the *intended* programme of facial action units, not a felt emotion. Controls without an expression
-  have a null `emotion`.
+- `emotion` is the *intended* programme of facial action units, not a felt emotion. Controls (a neutral
+  face, an expression too long to be micro, a blink) have a null `emotion`.
 - `gender`, `age` and `race` are *perceived*: a classifier's impression, never a person's own word. Use them to audit
   a model, not to decide about people.
 - Splits share no subject.

@@ -30,8 +30,8 @@ import pyarrow.parquet as pq
 
 from equime import schema
 from equime.errors import EquimeError
-from equime.footer import standing
-from equime.table import FOOTER_KEY, Footer, Table, replacing, require_version
+from equime.footer import FOOTER_KEY, Footer, require_version, standing
+from equime.table import Table, replacing
 
 CACHE = ".cache"
 VIDEO_GROUP = schema.OWNER["video"]

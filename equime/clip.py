@@ -141,7 +141,7 @@ class Clip:
 
     @property
     def emotion(self) -> str | None:
-        """The intended emotion, not a felt one; None for a neutral control."""
+        """The intended emotion, not a felt one; None for a control."""
         value = self.row.get("emotion")
         return (*schema.EMOTIONS, schema.DISGUST)[value] if isinstance(value, int) else value
 
@@ -320,7 +320,7 @@ class Clip:
         if self.duration_ms is not None:  # of the rounded times, as the caption says it
             facts.append(f"{round(self.row['offset_ms']) - round(self.row['onset_ms'])} ms")
         sheet = Sheet(
-            heading=self.emotion or "no expression",
+            heading=self.emotion or self.row.get("control") or "no expression",
             facts="   \u00b7   ".join(facts),
             clip_id=self.clip_id,
             note="synthetic clip, intended emotion" if self.emotion else "synthetic clip, control",

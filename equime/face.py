@@ -47,7 +47,7 @@ _MODELS: Final = Path(__file__).parent / "models"
 
 
 @dataclass(frozen=True)
-class _Square:
+class Square:
     """A square window on an image, in pixels, turned clockwise by `angle` degrees."""
 
     x: float
@@ -82,12 +82,20 @@ class _Square:
         return np.asarray(out)
 
 
-def crop(image: Array, face: Face, size: int = CROP_SIZE) -> tuple[Array, Face]:
-    """Cut the aligned square that every clip starts from, and the face moved into it.
+def aligned_square(face: Face) -> Square:
+    """The square of the photo that every clip of a face starts from, in the photo's pixels.
 
-    The eye line is level, the eyes' middle lies at half the width and `EYE_LINE` of the height, and
-    the eye distance is `EYE_SHARE` of the side, whatever the photo. What lies outside the photo is
-    its reflection.
+    Its eye line is level, the eyes' middle lies at half its width and `EYE_LINE` of its height, and the eye
+    distance is `EYE_SHARE` of its side, whatever the photo.
+    """
+    middle, side = face.eyes.mean(0), face.eye_distance / EYE_SHARE
+    turn = np.radians(face.roll)
+    x, y = middle + (0.5 - EYE_LINE) * side * np.array([-np.sin(turn), np.cos(turn)])
+    return Square(float(x), float(y), side, face.roll)
+
+
+def crop(image: Array, face: Face, size: int = CROP_SIZE) -> tuple[Array, Face]:
+    """Cut the `aligned_square`, and move the face into it. What lies outside the photo is its reflection.
 
     Args:
         image: uint8 (H, W, 3) RGB.
@@ -97,11 +105,7 @@ def crop(image: Array, face: Face, size: int = CROP_SIZE) -> tuple[Array, Face]:
     Returns:
         uint8 (size, size, 3) and the face in its pixels.
     """
-    middle, side = face.eyes.mean(0), face.eye_distance / EYE_SHARE
-    turn = np.radians(face.roll)
-    down = (0.5 - EYE_LINE) * side * np.array([-np.sin(turn), np.cos(turn)])
-    x, y = (middle + down).tolist()
-    square = _Square(x, y, side, face.roll)
+    square = aligned_square(face)
     matrix = cv2.invertAffineTransform(square.to_image(size))
     return square.view(image, size, cv2.BORDER_REFLECT_101), face.moved(matrix)
 
@@ -214,7 +218,7 @@ class FaceFinder:
         found = self._fit(image, _around(face), face.score)
         return found if found.flag >= self.min_flag else None
 
-    def _look(self, image: Array, squares: list[_Square], faces: list[Face]) -> None:
+    def _look(self, image: Array, squares: list[Square], faces: list[Face]) -> None:
         """Add to `faces` those seen through the squares that are not there yet."""
         for square in squares:
             for score, start in self._detect(image, square):
@@ -227,7 +231,7 @@ class FaceFinder:
                 if min(rough.flag, face.flag) >= self.min_flag and new:
                     faces.append(face)
 
-    def _detect(self, image: Array, square: _Square) -> list[tuple[float, _Square]]:
+    def _detect(self, image: Array, square: Square) -> list[tuple[float, Square]]:
         """(score, the mesh's square) of each face seen through one square, best first."""
         size = self._detector.size
         view = square.view(image, size, cv2.BORDER_CONSTANT)
@@ -240,7 +244,7 @@ class FaceFinder:
         matrix = square.to_image(size)
         return [(score, _mesh_square(shape * size - 0.5, matrix)) for score, shape in _merged(scores[keep], raw)]
 
-    def _fit(self, image: Array, square: _Square, score: float) -> Face:
+    def _fit(self, image: Array, square: Square, score: float) -> Face:
         """The mesh of the face that fills the square."""
         size = self._mesh.size
         outputs = self._mesh(square.view(image, size) / np.float32(255))
@@ -270,33 +274,33 @@ def _merged(scores: Array, shapes: Array) -> list[tuple[float, Array]]:
     return merged
 
 
-def _mesh_square(shape: Array, matrix: Array) -> _Square:
+def _mesh_square(shape: Array, matrix: Array) -> Square:
     """The mesh's window: the detector's box, 1.5 times as large, turned with the eye line."""
     linear, offset = matrix[:, :2], matrix[:, 2]
     x, y = linear @ shape[0] + offset
     dx, dy = linear @ (shape[3] - shape[2])
     side = 1.5 * float((shape[1] + 0.5).max()) * float(np.hypot(*linear[:, 0]))
-    return _Square(float(x), float(y), side, float(np.degrees(np.arctan2(dy, dx))))
+    return Square(float(x), float(y), side, float(np.degrees(np.arctan2(dy, dx))))
 
 
-def _around(face: Face) -> _Square:
+def _around(face: Face) -> Square:
     """The mesh's window from a mesh: its box measured along the eye line, 1.5 times as large."""
     turn = np.radians(face.roll)
     axes = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     upright = face.points[:, :2] @ axes
     low, high = upright.min(0), upright.max(0)
     x, y = axes @ ((low + high) / 2)
-    return _Square(float(x), float(y), 1.5 * float((high - low).max()), face.roll)
+    return Square(float(x), float(y), 1.5 * float((high - low).max()), face.roll)
 
 
-def _tiles(image: Array, parts: int) -> list[_Square]:
+def _tiles(image: Array, parts: int) -> list[Square]:
     """Half-overlapping squares of the longer side / `parts`; none under the detector's 128 px."""
     height, width = image.shape[:2]
     side = max(height, width) / parts
     if parts > 1 and side < 128:
         return []
     xs, ys = ([(n - 1) / 2] if side >= n else _steps(n, side) for n in (width, height))
-    return [_Square(x, y, side) for y in ys for x in xs]
+    return [Square(x, y, side) for y in ys for x in xs]
 
 
 def _steps(length: int, side: float) -> list[float]:
@@ -306,11 +310,11 @@ def _steps(length: int, side: float) -> list[float]:
     return [float(x) for x in np.linspace(low, high, count)]
 
 
-def _turned(image: Array) -> list[_Square]:
+def _turned(image: Array) -> list[Square]:
     """The whole image with a margin, level and turned both ways."""
     height, width = image.shape[:2]
     x, y, side = (width - 1) / 2, (height - 1) / 2, 1.5 * max(height, width)
-    return [_Square(x, y, side, angle) for angle in (0.0, -30.0, 30.0)]
+    return [Square(x, y, side, angle) for angle in (0.0, -30.0, 30.0)]
 
 
 def _area(face: Face) -> float:

@@ -31,8 +31,9 @@ from tqdm import tqdm
 
 from equime import card, catalog, schema
 from equime.errors import EquimeError
-from equime.stage import Receipt
-from equime.table import FOOTER_KEY, Footer, Table, leaves, writing
+from equime.footer import FOOTER_KEY, Footer
+from equime.receipt import Receipt
+from equime.table import Table, leaves, writing
 from equime.tree_export import stale_notes
 from equime.wording import counted
 
@@ -42,8 +43,8 @@ ROW_GROUP = 10
 METADATA_ROW_GROUP = 8192
 MIN_SUBJECTS = 3
 """With fewer subjects than splits no split but `train` makes sense."""
-LABELS = (*schema.EMOTIONS, schema.DISGUST, schema.NEUTRAL)
-"""What stands in the names of clip files; `neutral` are controls, whose `emotion` is null."""
+LABELS = (*schema.EMOTIONS, schema.DISGUST, *schema.CONTROLS)
+"""What stands in the names of clip files: emotions, and controls, whose `emotion` is null."""
 
 CLIPS = pa.schema([column for column in schema.CLIPS if column.name not in schema.UNPUBLISHED])
 METADATA = pa.schema([column for column in schema.METADATA if column.name not in schema.UNPUBLISHED])
@@ -231,9 +232,9 @@ class _Layout:
         """Put rows in their places, in plan order; those not wanted leave theirs empty."""
         places: dict[tuple[str, int, str], list[int]] = defaultdict(list)
         splits: dict[str, list[int]] = defaultdict(list)
-        pairs = zip(_list(rows, "split"), _list(rows, "emotion"), wanted, strict=True)
-        for position, (split, emotion, keep) in enumerate(pairs):
-            key = (split or schema.SPLITS[0], emotion or schema.NEUTRAL)
+        labels = zip(_list(rows, "split"), _list(rows, "emotion"), _list(rows, "control"), wanted, strict=True)
+        for position, (split, emotion, control, keep) in enumerate(labels):
+            key = (split or schema.SPLITS[0], emotion or control or schema.NEUTRAL)
             index = self.planned[key] // self.size
             self.planned[key] += 1
             if keep:

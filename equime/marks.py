@@ -9,10 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from equime.footer import follows as follows
-from equime.footer import input_digests_of
-from equime.footer import mark_of as mark_of
+from equime.footer import input_digests_of, mark_of
+from equime.options import result_fields
+from equime.stage import Stage
 from equime.table import Table, owner
+
+
+def mark(stage: Stage, table: Table, index: int) -> str | None:
+    """The mark that shard `index` should carry; None while its inputs are not all made."""
+    inputs = input_digests(table, stage.reads, index)
+    if inputs is None:
+        return None
+    return mark_of(stage.name, stage.version, result_fields(stage), inputs)
 
 
 def input_digests(table: Table, reads: Sequence[str], index: int) -> dict[str, str] | None:

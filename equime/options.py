@@ -41,6 +41,9 @@ def add_flags(parser: argparse.ArgumentParser, cls: type) -> None:
     for field in _fields(cls):
         if not field.metadata.get("flag", True):
             continue
+        if _is_nested(field):
+            add_flags(parser, hints[field.name])
+            continue
         flag = "--" + field.name.replace("_", "-")
         default = _default(field)
         keywords: dict[str, Any] = {"dest": field.name, "required": default is dataclasses.MISSING}
@@ -61,13 +64,43 @@ def from_flags(cls: type[T], namespace: argparse.Namespace | Mapping[str, Any]) 
     """Build the dataclass from parsed flags; names the class does not have are left alone."""
     values = namespace if isinstance(namespace, Mapping) else vars(namespace)
     given = {f.name: values[f.name] for f in _fields(cls) if f.name in values}
-    return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()})
+    hints = get_type_hints(cls)
+    given |= {f.name: from_flags(hints[f.name], values) for f in _fields(cls) if _is_nested(f)}
+    return cls(**{name: _listed(v) if isinstance(v, list) else v for name, v in given.items()})
 
 
 def result_fields(instance: Any) -> dict[str, Any]:
-    """The fields that can change what a stage writes, as JSON-ready values by name."""
-    chosen = (f for f in _fields(type(instance)) if f.metadata.get("result", True))
+    """The fields that can change what a stage writes, as JSON-ready values by name.
+
+    A field with `"when": (sibling, value)` in its metadata counts only while that sibling has that value.
+    """
+    chosen = (f for f in _fields(type(instance)) if f.metadata.get("result", True) and _counts(f, instance))
     return {f.name: _plain(getattr(instance, f.name)) for f in chosen}
+
+
+def nested(cls: type[T], *, when: tuple[str, str] | None = None) -> Any:
+    """A field that is a dataclass of options itself: its flags stand beside the parent's.
+
+    Args:
+        cls: The dataclass; its defaults are the field's.
+        when: (sibling field, value): the options change a result only while that sibling has that value.
+    """
+    return dataclasses.field(default_factory=cls, metadata={"nested": True, "when": when})
+
+
+def _listed(values: list[Any]) -> tuple[Any, ...]:
+    """What a flag of several values was given: `--controls neutral macro` and `--controls neutral,macro` alike."""
+    parts = (v.split(",") if isinstance(v, str) else [v] for v in values)
+    return tuple(part for several in parts for part in several if part != "")
+
+
+def _is_nested(field: dataclasses.Field[Any]) -> bool:
+    return bool(field.metadata.get("nested", False))
+
+
+def _counts(field: dataclasses.Field[Any], instance: Any) -> bool:
+    sibling, value = field.metadata.get("when") or (field.name, getattr(instance, field.name))
+    return bool(getattr(instance, sibling) == value)
 
 
 def _fields(cls: type) -> list[dataclasses.Field[Any]]:

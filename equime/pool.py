@@ -89,13 +89,18 @@ _state: dict[str, Any] = {}  # one per worker process, filled by its initializer
 
 def _start(work: Work, counter: Any) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _state.update(work=work, counter=counter, unfit=None)
+    _state.update(work=work, counter=counter, unfit=load(work))
+
+
+def load(work: Work) -> str | None:
+    """Load the stage of `work`: None, or in one line why it does not load."""
     try:
         work.stage.load()
+    except EquimeError as error:
+        return str(error)
     except Exception as error:
-        _state["unfit"] = f"{work.stage.name} does not load: {type(error).__name__}: {error}"
-        if isinstance(error, EquimeError):
-            _state["unfit"] = str(error)
+        return f"{work.stage.name} does not load: {type(error).__name__}: {error}"
+    return None
 
 
 def _end_with_parent() -> None:

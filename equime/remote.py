@@ -34,9 +34,9 @@ def default_repo() -> str:
     return os.environ.get("EQUIME_REPO") or schema.REPO
 
 
-def is_repo(where: str) -> bool:
+def is_repo(where: str | os.PathLike[str]) -> bool:
     """Whether a name can be `owner/name`."""
-    return bool(_REPO.fullmatch(where))
+    return bool(_REPO.fullmatch(os.fspath(where)))
 
 
 class HubRepo(HubLayout):

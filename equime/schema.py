@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from equime.errors import EquimeError
 
-VERSION = 1
+VERSION = 2
 """Raised whenever a column, a type or a label changes. A reader refuses newer tables."""
 
 REPO = "equime/equime"
@@ -34,7 +34,10 @@ EMOTIONS = ("happiness", "sadness", "surprise", "fear", "anger")
 DISGUST = "disgust"
 """A sixth label, only where imported data holds it."""
 NEUTRAL = "neutral"
-"""The folder of controls without an expression; their `emotion` is null."""
+CONTROLS = (NEUTRAL, "macro", "blink")
+"""Folders of clips beside the five: no expression, one too long and strong to be micro, a blink. `emotion` is null."""
+DESIGNS = ("balanced", "dose", "control", "refill")
+"""Why a clip was planned: for the balanced whole, a sweep of intensities, as a control, in a rejected clip's place."""
 GENDERS = ("female", "male")
 GENDER_CODES: Mapping[str, str | None] = MappingProxyType({"f": "female", "m": "male", "u": None})
 RACES = ("asian", "indian", "black", "white", "middle eastern", "latino hispanic")
@@ -49,6 +52,8 @@ CLIP_ID = re.compile(
     r"(?P<emotion>[a-z]+)/(?P<gender>[fmu])_(?P<subject>[A-Za-z0-9-]+)(?:_(?P<sequence>[A-Za-z0-9-]+))?"
 )
 
+CROP = pa.struct([("x", pa.float32()), ("y", pa.float32()), ("side", pa.float32()), ("angle", pa.float32())])
+"""The aligned square of a source photo: centre and side in its pixels, degrees clockwise."""
 ACTION_UNIT = pa.struct([("au", pa.int16()), ("side", pa.string()), ("intensity", pa.string())])
 VIDEO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 FULL_REFERENCE = (
@@ -110,6 +115,7 @@ GROUPS: Mapping[str, pa.Schema] = MappingProxyType(
                 ("source_race", pa.string()),
                 ("cell", pa.string()),
                 ("epoch", pa.int32()),
+                ("design", pa.string()),
                 ("emotion", pa.string()),
                 ("sequence", pa.int32()),
                 ("control", pa.string()),
@@ -123,6 +129,7 @@ GROUPS: Mapping[str, pa.Schema] = MappingProxyType(
                 ("noise_key", pa.string()),
                 ("seed", pa.int64()),
                 ("twin_id", pa.string()),
+                ("twin_contrast", pa.string()),
                 ("prompt", pa.string()),
                 ("negative_prompt", pa.string()),
                 ("split", pa.string()),
@@ -141,6 +148,11 @@ GROUPS: Mapping[str, pa.Schema] = MappingProxyType(
                 ("size_bytes", pa.int64()),
                 ("bitrate_kbps", pa.float64()),
                 ("generator", pa.string()),
+                ("generator_model", pa.string()),
+                ("crop", CROP),
+                ("eye_distance_px", pa.float32()),
+                ("peak_px", pa.float32()),
+                ("generate_note", pa.string()),
                 ("generate_error", pa.string()),
             ]
         ),
@@ -205,7 +217,9 @@ LABELS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "source_gender": GENDERS,
         "source_age": AGE_BANDS,
         "source_race": RACES,
+        "design": DESIGNS,
         "emotion": (*EMOTIONS, DISGUST),
+        "control": CONTROLS,
         "split": SPLITS,
         "gender": GENDERS,
         "race": RACES,
@@ -293,9 +307,9 @@ def _row_problems(row: Mapping[str, object]) -> Iterator[str]:
     subject = row.get("subject_id")
     if isinstance(subject, str) and not SUBJECT.fullmatch(subject):
         yield f"subject_id should match {SUBJECT.pattern}, got {subject!r}"
-    emotion = row.get("emotion") or NEUTRAL
-    if matched and "emotion" in row and matched["emotion"] != emotion:
-        yield f"emotion is {emotion!r}, its id says {matched['emotion']!r}"
+    folder = row.get("emotion") or row.get("control") or NEUTRAL
+    if matched and "emotion" in row and matched["emotion"] != folder:
+        yield f"emotion or control is {folder!r}, its id says {matched['emotion']!r}"
     times = [row.get(k) for k in ("onset_ms", "apex_ms", "offset_ms")]
     numbers = [t for t in times if isinstance(t, float)]
     if len(numbers) == 3 and not numbers[0] <= numbers[1] <= numbers[2]:

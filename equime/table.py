@@ -27,12 +27,19 @@ import pyarrow.parquet as pq
 
 from equime import schema
 from equime.errors import EquimeError
-from equime.footer import FOOTER_KEY as FOOTER_KEY
-from equime.footer import DamagedShardError, Standing, damaged, first_line, mend, standing
-from equime.footer import Footer as Footer
-from equime.footer import digest as digest
-from equime.footer import read_footer as read_footer
-from equime.footer import require_version as require_version
+from equime.footer import (
+    FOOTER_KEY,
+    DamagedShardError,
+    Footer,
+    Standing,
+    damaged,
+    digest,
+    first_line,
+    mend,
+    read_footer,
+    require_version,
+    standing,
+)
 
 SHARD_ROWS = 64
 VIDEO_ROW_GROUP = 8

@@ -4,7 +4,11 @@ A clip that was imported gets back its bytes, its file name and every key of its
 knows by now. Running it again writes only what is missing; a file with other content is never replaced unasked.
 What is stale counts as not made: no clip without a video of its own plan, no caption of another one.
 
-    equime export WORKSPACE TREE [--replace]
+Signed clips (`equime.c2pa_signing`) have other bytes than the workspace's: their JSON describes the file that lies
+beside it, and `unsigned_sha256` names the clip it was made from. No tree is signed in part: a run that was stopped
+is to be run again, and what lies there unsigned is refused or replaced.
+
+    equime export WORKSPACE TREE [--replace] [--sign-cert chain.pem --sign-key key.pem]
 """
 
 from __future__ import annotations
@@ -18,7 +22,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from equime import catalog, schema, sidecar, tree_metadata
+from equime import catalog, schema, sidecar, tree_metadata, video
+from equime.c2pa_signing import Signer, SigningError, is_signed, read_manifest
 from equime.errors import EquimeError
 from equime.table import Table, sweep, write_atomically, writing
 from equime.tree_import import STAGE, TreeReceipt
@@ -28,6 +33,8 @@ from equime.wording import counted
 
 Row = dict[str, Any]
 
+UNSIGNED = "unsigned_sha256"
+"""The key of a signed clip's JSON that names the clip it was made from."""
 _OTHER = "exists with other content: export to another folder, or overwrite it with --replace"
 
 
@@ -37,6 +44,7 @@ def export_tree(
     *,
     replace: bool = False,
     progress: bool = True,
+    signer: Signer | None = None,
 ) -> TreeReceipt:
     """Write every clip of a workspace that has a video, with its metadata.
 
@@ -45,14 +53,17 @@ def export_tree(
         out: A folder, made if absent; what it holds beside is left alone.
         replace: Overwrite files whose content differs; else each is an error line.
         progress: Show clips done on a terminal.
+        signer: Give each clip a C2PA manifest; one that came in with a manifest keeps that.
 
     Raises:
-        EquimeError: `out` is a file or inside the workspace, or cannot be written.
+        EquimeError: `out` is a file or inside the workspace, or cannot be written, or would be signed in part.
     """
     begun = time.monotonic()
     table = table if isinstance(table, Table) else Table(table)
     folder = _checked(Path(out), table)
     _require_apart(table)
+    if not replace:
+        _require_alike(table, folder, signer is not None)
     written: set[Path] = set()
     errors: dict[str, str] = {}
     stale: Counter[str] = Counter()
@@ -61,7 +72,9 @@ def export_tree(
             shard = _Shard(table, number)
             stale.update(dict.fromkeys(shard.stale, shard.rows))
             for row in shard:
-                if why := shard.problem(row):
+                if (why := shard.problem(row)) is None:
+                    row, why = _signed(folder, row, shard.records.get(row["clip_id"]), signer)
+                if why:
                     errors[row["clip_id"]] = why
                 else:
                     files = _files(folder, row, shard.records.get(row["clip_id"]), keep_facts=shard.is_imported)
@@ -111,6 +124,52 @@ def _strangers(folder: Path, written: Set[Path]) -> list[str]:
     return [f"{counted(len(found), 'file')} in {folder} not written by this export and left there ({example})"]
 
 
+def _require_alike(table: Table, folder: Path, signing: bool) -> None:
+    """Refuse a folder whose clips are signed where these will not be, or the other way round."""
+    wrong = []
+    for number in table.shards() if folder.is_dir() else ():
+        if "generate" not in table.standing(number).made:
+            continue
+        records = read_released(table, number)
+        for row in table.read(number, ["size_bytes"]).to_pylist():
+            path = _clip_path(folder, row["clip_id"], records.get(row["clip_id"]))
+            with writing(path):
+                if path.is_file() and is_signed(path) != signing:
+                    # An imported clip may be signed itself.
+                    wrong += [path] if signing or path.stat().st_size != row["size_bytes"] else []
+    if wrong:
+        what = "not signed" if signing else "signed with C2PA"
+        example = min(wrong).relative_to(folder).as_posix()
+        raise EquimeError(
+            f"{counted(len(wrong), 'clip')} in {folder} {'is' if len(wrong) == 1 else 'are'} {what} ({example}), "
+            "and a tree is signed whole or not at all: export to another folder, or overwrite with --replace"
+        )
+
+
+def _signed(folder: Path, row: Row, record: Row | None, signer: Signer | None) -> tuple[Row, str | None]:
+    """The row with its clip signed, or why it cannot be; what an earlier run signed is taken from the folder."""
+    data = row["video"]["bytes"]
+    if signer is None:
+        return row, None
+    try:
+        if is_signed(data):
+            read_manifest(data)  # one that does not verify is not passed on
+            return row, None
+        path = _clip_path(folder, row["clip_id"], record)
+        with writing(path):
+            signed = path.read_bytes() if path.is_file() else b""
+        if not signer.made(signed, row["sha256"]):
+            signed = signer.sign(data, generator=row["generator"], title=path.name)
+    except SigningError:
+        raise
+    except EquimeError as error:
+        return row, f"{error}: not exported"
+    info = video.probe(signed)
+    facts = {name: getattr(info, name) for name in ("size_bytes", "bitrate_kbps")}
+    video_of = row["video"] | {"bytes": signed}
+    return row | facts | {"video": video_of, "sha256": video.sha256(signed), UNSIGNED: row["sha256"]}, None
+
+
 def _checked(out: Path, table: Table) -> Path:
     if out.exists() and not out.is_dir():
         raise EquimeError(f"expected a folder to write, {out} is a file")
@@ -148,26 +207,27 @@ def _files(folder: Path, row: Row, record: Row | None, *, keep_facts: bool) -> d
     """A clip's two files and what they hold."""
     emotion, _, stem = row["clip_id"].partition("/")
     return {
-        folder / emotion / f"{stem}{_suffix(record, row['clip_id'])}": row["video"]["bytes"],
-        folder / emotion / METADATA / f"{stem}{SUFFIX}": _metadata(row, record, keep_facts),
+        _clip_path(folder, row["clip_id"], record): row["video"]["bytes"],
+        folder / emotion / METADATA / f"{stem}{SUFFIX}": _metadata(row, record, keep_facts and UNSIGNED not in row),
     }
 
 
-def _suffix(record: Row | None, clip_id: str) -> str:
-    """`.mp4` as the imported file spelt it."""
+def _clip_path(folder: Path, clip_id: str, record: Row | None) -> Path:
+    """A clip's place, with `.mp4` as the imported file spelt it."""
     suffix = record["file"].removeprefix(clip_id) if record else ""
-    return suffix if suffix.lower() == ".mp4" else ".mp4"
+    return folder / f"{clip_id}{suffix if suffix.lower() == '.mp4' else '.mp4'}"
 
 
 def _metadata(row: Row, record: Row | None, keep_facts: bool) -> bytes:
     data = record["metadata"] if record else None
+    signed = {UNSIGNED: row[UNSIGNED]} if UNSIGNED in row else {}
     if data is None:
-        return sidecar.dumps(sidecar.merge(row))
+        return sidecar.dumps(sidecar.merge(row) | signed)
     try:
         before = tree_metadata.parse(data, row["clip_id"])
     except EquimeError:
         before = {sidecar.UNPARSED: _unusable(data)}
-    merged = sidecar.merge(row, before, keep_facts=keep_facts)
+    merged = sidecar.merge(row, before, keep_facts=keep_facts) | signed
     return data if merged == before else sidecar.dumps(merged)
 
 

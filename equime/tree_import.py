@@ -25,9 +25,10 @@ from tqdm import tqdm
 
 from equime import schema
 from equime.errors import EquimeError
+from equime.footer import Footer, digest, mark_of
 from equime.locks import hold
-from equime.stage import Receipt, mark_of
-from equime.table import SHARD_ROWS, Footer, Table, digest, sweep, write_atomically, writing
+from equime.receipt import Receipt
+from equime.table import SHARD_ROWS, Table, sweep, write_atomically, writing
 from equime.tree_index import Entry, Tree, described, index, measured, split_of
 from equime.tree_released import (
     RELEASED,

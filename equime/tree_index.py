@@ -28,7 +28,7 @@ from equime.wording import counted
 
 ROOTS = ("emotion_categories", "emotion_category", "hq_emotion")
 """Names under which releases keep their emotion folders."""
-FOLDERS = (*schema.EMOTIONS, schema.DISGUST, schema.NEUTRAL)
+FOLDERS = (*schema.EMOTIONS, schema.DISGUST, *schema.CONTROLS)
 METADATA = "metadata"
 SUFFIX = "_metadata.json"
 IMPORTED = "imported"
@@ -45,7 +45,7 @@ class Entry(NamedTuple):
 
     Attributes:
         clip_id: `<emotion>/<file name without .mp4>`, verbatim.
-        emotion: Its folder's label; None for neutral controls.
+        emotion: Its folder's label; None for controls.
         gender: The name's gender code, f, m or u.
         subject: The name's subject id.
         sequence: The name's number; None where there is none, or no number.
@@ -170,7 +170,7 @@ class _Scan:
         elif clip_id in self.entries:
             self._problem(item.path, f"is a second clip {clip_id!r}, beside {self._short(self.entries[clip_id].path)}")
         else:
-            label = None if folder == schema.NEUTRAL else folder
+            label = None if folder in schema.CONTROLS else folder
             gender, subject, sequence = matched.groups()
             self.entries[clip_id] = Entry(clip_id, label, gender, subject, _sequence(sequence), item.path, beside)
 
@@ -313,7 +313,7 @@ def described(entry: Entry, values: Mapping[str, Any], reason: str | None) -> di
     row |= {"emotion": entry.emotion, "sequence": entry.sequence}
     row["generator"] = row["generator"] or IMPORTED
     if entry.emotion is None:
-        row["control"] = row["control"] or schema.NEUTRAL
+        row["control"] = entry.clip_id.partition("/")[0]
     if reason is not None:
         row |= {"caption_error": reason, "tag_error": reason}
     return row
@@ -324,8 +324,8 @@ def measured(entry: Entry, values: Mapping[str, Any]) -> dict[str, Any]:
 
     The bytes are kept whatever they are, so that nothing is lost on the way back.
     """
-    made: dict[str, Any] = dict.fromkeys(schema.GROUPS["generate"].names)
-    made |= {"clip_id": entry.clip_id, "generator": values.get("generator") or IMPORTED}
+    made: dict[str, Any] = {name: values.get(name) for name in schema.GROUPS["generate"].names}
+    made |= dict.fromkeys(sidecar.FACTS) | {"clip_id": entry.clip_id, "generator": made["generator"] or IMPORTED}
     try:
         data = Path(entry.path).read_bytes()
     except OSError as error:

@@ -13,7 +13,7 @@ from typing import Any
 from equime import schema, sidecar
 from equime.errors import EquimeError
 
-_FOLDERS = (*schema.EMOTIONS, schema.DISGUST, schema.NEUTRAL)
+_FOLDERS = (*schema.EMOTIONS, schema.DISGUST, *schema.CONTROLS)
 _EMOTION_WORDS = MappingProxyType(
     {"happy": "happiness", "joy": "happiness", "sad": "sadness", "surprised": "surprise", "afraid": "fear",
      "fearful": "fear", "angry": "anger", "disgusted": "disgust"}
@@ -35,6 +35,12 @@ def parse(data: bytes, clip_id: str) -> sidecar.Document:
 def _require_about(document: sidecar.Document, clip_id: str) -> None:
     """Refuse metadata that contradicts the clip's folder or name; what it does not say is no contradiction."""
     folder, _, name = clip_id.partition("/")
+    control = sidecar.read_one(document, "control")
+    if control is not None and control != folder:
+        raise EquimeError(
+            f"wrong folder: JSON says that it is a {control!r} control, the folder says {folder!r}: "
+            "move the clip with its JSON, or mend the JSON"
+        )
     matched = schema.CLIP_ID.fullmatch(clip_id)
     named = matched.groupdict() if matched else {}
     for place in (document, document.get(sidecar.FALLBACK)):

@@ -36,14 +36,16 @@ def workspace(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from equime.builders.caption import Caption
     from equime.builders.generate import Generate
     from equime.plan import PlanOptions, plan
-    from equime.stage import run
+    from equime.runner import run
+    from equime.screening.thresholds import Screen
     from equime.table import Table
 
     folder = tmp_path_factory.mktemp("made")
     (folder / "faces").mkdir()
     (folder / "faces" / "ann.png").write_bytes((faces / "ann.png").read_bytes())
     stage = Generate(faces=folder / "faces")
-    plan(folder / "ws", PlanOptions(faces=folder / "faces", shard_rows=2), stage.shows)
+    screen = Screen(faces=folder / "faces", screen=False, adults=True)
+    plan(folder / "ws", PlanOptions(screen=screen, shard_rows=2, allow_shortfall=True), stage.shows)
     table = Table(folder / "ws")
     assert run(stage, table).failed == 0
     assert run(Caption(), table).failed == 0

@@ -18,8 +18,8 @@ import pyarrow as pa
 from make_clips import clip_bytes
 
 from equime import schema, video
-from equime.stage import mark_of
-from equime.table import Footer, Table, digest, owner
+from equime.footer import Footer, digest, mark_of
+from equime.table import Table, owner
 
 Row = dict[str, Any]
 FRAMES, SIDE = 8, 32
@@ -132,7 +132,7 @@ def make_row(
     row |= {"sequence": sequence, "split": splits[subject % len(splits)], "seed": draw.getrandbits(63)}
     row |= {"noise_key": row["clip_id"], "prompt": f"a face, {emotion}", "negative_prompt": "blur"}
     if label is None:
-        row["control"] = "static"
+        row["control"] = schema.NEUTRAL
     else:
         units = [{"au": au, "side": draw.choice("LRB"), "intensity": draw.choice("ABC")} for au in UNITS[emotion]]
         times = {"onset": 2, "apex": 4, "offset": 6}

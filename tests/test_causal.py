@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from equime.action_units import INTENSITIES
 from equime.au_counts import COUNTS, DURATION_MS, INTENSITY_MARKS, ONSET_TO_APEX_MS, Quantiles
@@ -24,7 +25,9 @@ from equime.causal import (
     seed_of,
 )
 from equime.errors import EquimeError
-from equime.unit_model import NEVER, STRONG_PAIRS, Block, UnitModel
+from equime.scm.times import TIME_CORRELATION
+from equime.scm.unit_fit import STRONG_PAIRS, WEAK_PAIRS
+from equime.scm.unit_model import NEVER
 
 FIVE = ("happiness", "sadness", "surprise", "fear", "anger")
 DRAWS = 20_000
@@ -70,74 +73,33 @@ def test_the_tables_hold_together() -> None:
             assert first < second and 0 < count <= min(table.au[first], table.au[second])
 
 
-@pytest.mark.parametrize("emotion", ["happiness", "surprise", "anger", "disgust"])
-def test_marginals_given_a_unit_are_the_smoothed_counts(emotion: str) -> None:
-    n, units, pairs = pooled(emotion)
-    table = EmotionModel.from_tables(never=()).units[emotion].distribution()
-    assert math.isclose(sum(table.values()), 1.0) and () not in table
-    for au, count in units.items():
-        assert share(table, au) == pytest.approx((count + 0.5) / (n + 1), abs=1e-6)
-    for pair in STRONG_PAIRS:
-        if units[pair[0]] and units[pair[1]]:
-            expected = (pairs[pair] + 0.5) / (n + 1)
-            assert share(table, *pair) == pytest.approx(expected, abs=1e-6)
-
-
-def test_conditioning_is_exact_against_enumeration() -> None:
-    blocks = (
-        Block((1, 2), {(1, 2): 0.3, (1,): 0.05, (2,): 0.1}),
-        Block((4,), {(4,): 0.02}),
-        Block((12,), {(12,): 0.5}),
-    )
-    model = UnitModel(blocks, {}, 1.0, 0.0)
-    weights = {
-        (*first, *second, *third): p * q * r
-        for (first, p), (second, q), (third, r) in itertools.product(
-            [((1, 2), 0.3), ((1,), 0.05), ((2,), 0.1), ((), 0.55)],
-            [((4,), 0.02), ((), 0.98)],
-            [((12,), 0.5), ((), 0.5)],
-        )
-    }
-    some = 1 - weights.pop(())
-    assert model.distribution() == pytest.approx({k: w / some for k, w in weights.items()})
-    rng = np.random.default_rng(3)
-    found = Counter(model.draw(rng.random(13).tolist()) for _ in range(DRAWS))
-    for key, weight in weights.items():
-        assert within(found[key] / DRAWS, weight / some, DRAWS), key
-
-
 @pytest.mark.parametrize("emotion", EMOTIONS)
 def test_sampled_units_follow_the_exact_distribution(emotion: str, programmes: dict[str, list[Programme]]) -> None:
-    table = MODEL.units[emotion].distribution()
+    """Every unit and every pair of units lies in its binomial interval, one in 1000 emotions by chance not."""
+    model = MODEL.units[emotion]
     clips = [tuple(unit.au for unit in programme.units) for programme in programmes[emotion]]
-    known = sorted({au for key in table for au in key})
-    for au in known:
-        found = sum(au in clip for clip in clips) / len(clips)
-        assert within(found, share(table, au), len(clips)), au
-    for pair in itertools.combinations(known, 2):
-        found = sum(set(pair) <= set(clip) for clip in clips) / len(clips)
-        assert within(found, share(table, *pair), len(clips)), pair
+    known = sorted(model.units)
+    keys = [*((au,) for au in known), *itertools.combinations(known, 2)]
+    for key in keys:
+        found = sum(set(key) <= set(clip) for clip in clips)
+        low, high = stats.binom.interval(1 - 1e-3 / len(keys), len(clips), model.chance(*key))
+        assert low <= found <= high, key
     assert all(clips) and set().union(*clips) <= set(known)
     assert all(len(set(clip)) == len(clip) and list(clip) == sorted(clip) for clip in clips)
 
 
 @pytest.mark.parametrize("emotion", ["happiness", "surprise", "anger", "disgust"])
 def test_sampled_units_lie_within_the_tables_intervals(emotion: str, programmes: dict[str, list[Programme]]) -> None:
+    """Every unit, strong pair and weak pair that is coded, within the exact interval around its count."""
     n, units, pairs = pooled(emotion)
     clips = [{unit.au for unit in programme.units} for programme in programmes[emotion]]
-    shown = {(au,): k for au, k in units.items() if au not in NEVER}
-    strong = {pair: pairs[pair] for pair in STRONG_PAIRS}
-    assert len(shown) >= 6
-    for key, count in {**shown, **strong}.items():
+    keys = {(au,): k for au, k in units.items() if au not in NEVER}
+    keys |= {pair: pairs[pair] for pair in (*STRONG_PAIRS, *WEAK_PAIRS) if set(pair) <= set(units)}
+    assert len(keys) >= 6
+    for key, count in keys.items():
         found = sum(clip.issuperset(key) for clip in clips) / len(clips)
-        low, high = wilson(count, n)
-        assert low <= found <= high, (key, count, n, found)
-
-
-def wilson(count: int, n: int, z: float = 2.58) -> tuple[float, float]:
-    centre = (count + z * z / 2) / (n + z * z)
-    half = z * math.sqrt(count * (n - count) / n + z * z / 4) / (n + z * z)
-    return centre - half, centre + half
+        interval = stats.binomtest(count, n).proportion_ci(1 - 0.01 / len(keys))
+        assert interval.low <= found <= interval.high, (key, count, n, found)
 
 
 def test_one_or_two_units_a_clip(programmes: dict[str, list[Programme]]) -> None:
@@ -277,3 +239,61 @@ def test_the_noises_are_independent_of_each_other() -> None:
                     assert [u.side for u in mixed.units] == [u.side for u in base.units]
                 if changed != "intensity":
                     assert [u.intensity for u in mixed.units] == [u.intensity for u in base.units]
+
+
+def test_times_are_those_of_an_independent_simulation(programmes: dict[str, list[Programme]]) -> None:
+    """The same two cut log-normals and copula in scipy, pairs without room for a frame left out."""
+    every = [p for emotion in FIVE for p in programmes[emotion]]
+    times = MODEL.times["fear"]
+    scores = np.random.default_rng(8).multivariate_normal(
+        (0, 0), [[1, TIME_CORRELATION], [TIME_CORRELATION, 1]], 40_000
+    )
+    drawn = []
+    for law, score in zip((times.onset_to_apex, times.duration), scores.T, strict=True):
+        whole = stats.lognorm(law.deviation, scale=math.exp(law.mean))
+        drawn.append(whole.ppf(stats.norm.cdf(score) * whole.cdf(law.upper)))
+    rise, duration = (ms[np.minimum(drawn[0], drawn[1] - drawn[0]) >= MIN_GAP_MS] for ms in drawn)
+    assert stats.ks_2samp([p.apex_ms - p.onset_ms for p in every], rise).pvalue > 1e-3
+    assert stats.ks_2samp([p.offset_ms - p.onset_ms for p in every], duration).pvalue > 1e-3
+    assert stats.ks_2samp([p.offset_ms - p.apex_ms for p in every], duration - rise).pvalue > 1e-3
+
+
+def test_emotion_and_units_do_not_know_the_face() -> None:
+    """The noise of 4,000 clips, faces dealt at random: no table of a perceived attribute departs from chance."""
+    rng = np.random.default_rng(11)
+    clips = [(emotion, draw(emotion, index)) for index in range(800) for emotion in FIVE]
+    for groups in (2, 5, 6):
+        faces = rng.integers(groups, size=len(clips))
+        for value in (
+            lambda e, p: e,
+            lambda e, p: p.units[0].au,
+            lambda e, p: len(p.units),
+            lambda e, p: p.apex_ms > 3000,
+        ):
+            kinds = np.unique([value(e, p) for e, p in clips], return_inverse=True)[1]
+            table = np.zeros((groups, kinds.max() + 1))
+            np.add.at(table, (faces, kinds), 1)
+            assert stats.chi2_contingency(table).pvalue > 1e-4
+
+
+def test_a_posterior_and_units_that_nobody_shows() -> None:
+    found = MODEL.posterior((7, 4))
+    assert sum(found.values()) == pytest.approx(1) and max(found, key=lambda e: found[e]) == "anger"
+    joint = {e: MODEL.units[e].distribution().get((4, 7), 0.0) for e in FIVE}
+    assert found == pytest.approx({e: p / sum(joint.values()) for e, p in joint.items()})
+    with pytest.raises(EquimeError, match="shows together"):
+        MODEL.posterior((20, 23, 24))
+
+
+def test_showing_is_what_fitting_for_a_generator_gives() -> None:
+    shown, caps = {1, 2, 4, 5, 7, 12, 15, 17, 20}, {20: "B"}
+    direct = EmotionModel.from_tables(can_show=shown, caps=caps)
+    assert MODEL.showing(shown, caps) == direct
+    assert MODEL.showing(shown).caps == INTENSITY_CAPS
+    with pytest.raises(EquimeError, match="FACS"):
+        MODEL.showing({4, 99})
+
+
+def test_43_has_no_probability() -> None:
+    assert all(units.chance(43) == 0 for units in MODEL.units.values())
+    assert EmotionModel.from_tables(never=()).units["anger"].chance(43) > 0.1

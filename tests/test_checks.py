@@ -14,7 +14,7 @@ from toy_stages import Looks, Words, clip_id, make_plan, write_shard
 
 from equime import schema
 from equime.checks import check, coverage, status
-from equime.stage import run
+from equime.runner import run
 from equime.table import Table
 
 

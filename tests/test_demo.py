@@ -9,7 +9,7 @@ from PIL import Image
 
 from equime.demo import SUBJECT, demo, packaged_face
 from equime.errors import EquimeError
-from equime.portraits import Portrait, read_portraits
+from equime.screening.portraits import Portrait, read_portraits
 from equime.table import Table
 
 
@@ -31,7 +31,7 @@ def test_the_demo_makes_checks_loads_and_draws(tmp_path: Path) -> None:
 
 def test_the_packaged_face_is_named_with_its_source(tmp_path: Path) -> None:
     portraits, rejected = read_portraits(packaged_face(tmp_path))
-    expected = Portrait("Eileen-Collins", "astronaut.png", gender="female", licence="public domain (NASA)")
+    expected = Portrait("Eileen-Collins", "astronaut.png", gender="female", licence="public domain (NASA)", adult=True)
     assert (portraits, rejected) == ([expected], [])
 
 

@@ -62,8 +62,8 @@ def test_files_are_rounds_over_the_emotions_filled_in_plan_order(made: tuple[Tab
     table, out = made
     planned: Counter[tuple[str, str]] = Counter()
     wanted: dict[str, list[str]] = {}
-    for row in table.rows(["split", "emotion", "accepted", "generate_error"]):
-        label = row["emotion"] or "neutral"
+    for row in table.rows(["split", "emotion", "control", "accepted", "generate_error"]):
+        label = row["emotion"] or row["control"]
         place = f"data/{row['split']}/{planned[row['split'], label] // 4:05d}-{label}.parquet"
         planned[row["split"], label] += 1
         if row["accepted"] and not row["generate_error"]:

@@ -27,7 +27,8 @@ from equime import catalog, hub, schema, sources
 from equime import tree as equime_tree
 from equime.clip import SamplingWarning
 from equime.errors import EquimeError
-from equime.table import FOOTER_KEY, Table
+from equime.footer import FOOTER_KEY
+from equime.table import Table
 
 Load = Callable[..., Any]
 
@@ -463,7 +464,7 @@ def reversed_rows(shard: pa.Table) -> pa.Table:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (newer, r"schema version 2, this package reads up to 1.*pip install --upgrade"),
+        (newer, r"schema version 3, this package reads up to 2.*pip install --upgrade"),
         (retyped, r"column 'caption' should be string, got int64"),
         (reversed_rows, r"does not hold the plan's rows in the plan's order"),
         (lambda shard: shard.drop_columns(["caption"]), r"lacks column 'caption'"),

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toy_stages import ENVIRONMENT
+from toy_stages import PATHS
 
 from equime.errors import EquimeError
 from equime.locks import hold, hold_every
@@ -28,7 +28,7 @@ def holder(folder: Path) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=ENVIRONMENT,
+        env=os.environ | PATHS,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from equime.options import add_flags, from_flags, option, result_fields
+from equime.options import add_flags, from_flags, nested, option, result_fields
 
 
 @dataclass(frozen=True)
@@ -158,3 +158,37 @@ def test_an_empty_path_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             parser.parse_args(["--faces", empty])
         assert "argument --faces: expected a path, got an empty one" in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class Model:
+    steps: int = option(8, help="steps")
+    device: str = option("cpu", help="where", result=False)
+
+
+@dataclass(frozen=True)
+class Maker:
+    kind: Literal["plain", "model"] = option("plain", help="what makes it")
+    parts: tuple[str, ...] = option((), help="parts")
+    model: Model = nested(Model, when=("kind", "model"))
+
+
+def test_nested_options_are_flags_beside_their_parents() -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, Maker)
+    made = from_flags(Maker, parser.parse_args(["--kind", "model", "--steps", "3", "--device", "cuda"]))
+    assert made == Maker("model", (), Model(3, "cuda"))
+    assert from_flags(Maker, parser.parse_args([])) == Maker()
+
+
+def test_nested_options_count_only_where_they_are_used() -> None:
+    assert result_fields(Maker("model", (), Model(3, "cuda"))) == {"kind": "model", "parts": [], "model": {"steps": 3}}
+    assert result_fields(Maker("plain", (), Model(3, "cuda"))) == result_fields(Maker())
+    assert "model" not in result_fields(Maker())
+
+
+@pytest.mark.parametrize("given", [["--parts", "a,b", "c"], ["--parts", "a", "b", "c"], ["--parts", "a,b,c,"]])
+def test_several_values_come_by_commas_or_spaces(given: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, Maker)
+    assert from_flags(Maker, parser.parse_args(given)).parts == ("a", "b", "c")

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from equime.errors import EquimeError
-from equime.portraits import Portrait, Rejected, inside, pseudonym, read_portraits, screen
+from equime.screening.portraits import Portrait, inside, pseudonym, read_portraits
 
 
 def write_table(path: Path, *rows: str, header: str = "subject_id,path,gender,age,race,neutral,licence") -> Path:
@@ -50,7 +47,7 @@ def test_a_table_keeps_zeros_and_reads_labels(tmp_path: Path, faces: Path) -> No
     )
     portraits, rejected = read_portraits(table)
     assert portraits == [
-        Portrait("006", "a.png", gender="female", age="30-39", race="latino hispanic", licence="CC0"),
+        Portrait("006", "a.png", gender="female", age="30-39", race="latino hispanic", licence="CC0", age_years=34.0),
         Portrait("007", "b.png", gender="male", age="60+", race="white"),
     ]
     reasons = {r.path: r.reason for r in rejected}
@@ -93,30 +90,33 @@ def test_nothing_to_read_is_one_line(tmp_path: Path, make, message: str) -> None
     assert "\n" not in str(error.value)
 
 
-def test_screening_finds_faces_and_names_what_it_leaves_out(tmp_path: Path, faces: Path) -> None:
-    good = (faces / "ann.png").read_bytes()
-    (tmp_path / "good.png").write_bytes(good)
-    (tmp_path / "copy.png").write_bytes(good)
-    (tmp_path / "cut.png").write_bytes(good[: len(good) // 2])
-    (tmp_path / "text.jpg").write_text("not an image")
-    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
-    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "noise.png")
-    face = np.asarray(Image.open(faces / "ann.png"))[0:300, 80:380]
-    two = Image.new("RGB", (700, 400), "grey")
-    two.paste(Image.fromarray(face), (380, 50))
-    two.paste(Image.fromarray(face).resize((180, 180)), (60, 100))
-    two.save(tmp_path / "two.png")
-    portraits, _ = read_portraits(tmp_path)
-    found = {one.path: one for one in screen([*portraits, Portrait("x", "../a.png")], tmp_path)}
-    assert found["copy.png"].sha256 == hashlib.sha256(good).hexdigest()
-    assert "the larger was taken" in found["two.png"].note
-    reasons = {path: one.reason for path, one in found.items() if isinstance(one, Rejected)}
-    assert reasons.keys() == {"good.png", "cut.png", "text.jpg", "dot.png", "noise.png", "../a.png"}
-    assert "same picture as subject 'copy'" in reasons["good.png"]
-    assert "no face" in reasons["noise.png"]
-    assert "leaves the folder" in reasons["../a.png"]
-    assert all("\n" not in reason for reason in reasons.values())
+def test_optional_columns_of_a_table(tmp_path: Path) -> None:
+    table = write_table(
+        tmp_path / "t.csv",
+        "1,a.png,yes,no,41.5",
+        "2,b.png,,,40-49",
+        "3,c.png,no,yes,",
+        "4,d.png,perhaps,,",
+        "5,e.png,,,nan",
+        "6,f.png,,,130",
+        header="subject_id,path,adult,glasses,age",
+    )
+    portraits, rejected = read_portraits(table)
+    assert [(p.adult, p.glasses, p.age, p.age_years) for p in portraits] == [
+        (True, False, "40-49", 41.5),
+        (False, None, "40-49", None),
+        (False, True, None, None),
+    ]
+    assert [(r.path, r.reason.partition(":")[0]) for r in rejected] == [
+        ("d.png", "labels"),
+        ("e.png", "age"),
+        ("f.png", "age"),
+    ]
+
+
+def test_who_is_left_out_keeps_its_labels(tmp_path: Path) -> None:
+    _, rejected = read_portraits(write_table(tmp_path / "t.csv", "1,a.png,f,44,asian,no,"))
+    assert rejected[0].of == Portrait("1", "a.png", gender="female", age="40-49", race="asian", age_years=44.0)
 
 
 def test_a_path_may_not_leave_its_folder(tmp_path: Path) -> None:
@@ -166,19 +166,3 @@ def test_ids_that_clash_without_case_and_labels_that_disagree_are_rejected(tmp_p
     assert "only in case" in reasons["b.png"]
     assert "is female in a.png" in reasons["c.png"]
     assert "at most 64" in reasons["e.png"]
-
-
-def test_a_picture_is_used_once_and_paths_are_kept_relative(tmp_path: Path, faces: Path) -> None:
-    (tmp_path / "a.png").write_bytes((faces / "ann.png").read_bytes())
-    (tmp_path / "b.png").write_bytes((faces / "bob.jpg").read_bytes())
-    named = [
-        Portrait("x", str(tmp_path / "a.png")),
-        Portrait("x", "./a.png"),
-        Portrait("y", "b.png"),
-        Portrait("z", ""),
-    ]
-    found = list(screen(named, tmp_path, known=[("b.png", "0" * 64, "y")]))
-    assert [type(one) for one in found] == [Portrait, Portrait, Rejected, Rejected]
-    assert [one.path for one in found[:2]] == ["a.png", "a.png"]
-    assert "another picture was planned" in found[2].reason
-    assert "expected the path of a picture" in found[3].reason

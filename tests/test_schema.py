@@ -52,7 +52,7 @@ def test_a_good_row_has_no_problem() -> None:
 
 
 def test_a_neutral_control_has_no_emotion_and_no_times() -> None:
-    control = {"clip_id": "neutral/u_s_01", "emotion": None, "control": "still", "action_units": None}
+    control = {"clip_id": "neutral/u_s_01", "emotion": None, "control": "neutral", "action_units": None}
     times = {"onset_ms": None, "apex_ms": None, "offset_ms": None}
     assert schema.check(plan(**control, subject_id="s", **times)) == []
 
@@ -64,8 +64,8 @@ def test_a_neutral_control_has_no_emotion_and_no_times() -> None:
         ({"clip_id": "../happiness/f_s-1_01"}, "clip_id should read"),
         ({"clip_id": "happiness/f_s/1_01"}, "clip_id should read"),
         ({"clip_id": None}, "clip_id should read"),
-        ({"clip_id": "anger/f_s-1_01"}, "emotion is 'happiness', its id says 'anger'"),
-        ({"emotion": None}, "emotion is 'neutral', its id says 'happiness'"),
+        ({"clip_id": "anger/f_s-1_01"}, "is 'happiness', its id says 'anger'"),
+        ({"emotion": None}, "is 'neutral', its id says 'happiness'"),
         ({"clip_id": "joy/f_s-1_01", "emotion": "joy"}, "column 'emotion' holds 'joy'"),
         ({"subject_id": "s_1"}, "subject_id should match"),
         ({"subject_id": ".."}, "subject_id should match"),

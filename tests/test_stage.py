@@ -6,8 +6,7 @@ import pickle
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,50 +16,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from toy_stages import Looks, Words, clip_id, make_plan, start, write_shard
+from watching import WAIT_S, at_work, captions, contents, ended, errors, finish, states, temporary, until, waiting
 
 from equime import schema
 from equime.errors import EquimeError, MissingPackageError
+from equime.footer import follows, mark_of
 from equime.locks import hold
-from equime.marks import follows, mark_of
+from equime.marks import is_fresh
 from equime.optional import need
-from equime.stage import Receipt, Stage, is_fresh, run, writes
+from equime.receipt import Receipt
+from equime.runner import run
+from equime.stage import Stage, writes
 from equime.table import Table
-
-WAIT_S = 30.0
-
-
-def states(table: Table, group: str = "caption") -> dict[str, tuple[int, int, bytes]]:
-    """Inode, time of writing and content of each shard."""
-    found = sorted((table.path / group).glob("*.parquet"))
-    return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in found}
-
-
-def contents(table: Table, group: str = "caption") -> list[bytes]:
-    return [data for _, _, data in states(table, group).values()]
-
-
-def captions(table: Table) -> list[Any]:
-    return [row["caption"] for row in table.rows(["caption"])]
-
-
-def errors(table: Table) -> list[Any]:
-    return [row["caption_error"] for row in table.rows(["caption_error"])]
-
-
-def temporary(table: Table) -> list[Path]:
-    return list((table.path / "caption").glob(".*.tmp"))
 
 
 def counts(receipt: Receipt) -> tuple[int, int, int]:
     return receipt.done, receipt.fresh, receipt.waiting
-
-
-def until(reached: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + WAIT_S
-    while not (found := reached()):
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.01)
-    return found
 
 
 # --- what is run
@@ -391,6 +362,8 @@ class NoGroup(Words):
     [
         (Words(), {"on": "moon"}, "on = 'moon'"),
         (Words(), {"workers": 0}, "workers = 0"),
+        (Words(), {"gpus": 1}, "gpus = 1, on = 'local'"),
+        (Words(), {"gpus": -1, "on": "ray"}, "gpus = -1"),
         (Words(), {"shard": (2, 2)}, "got 2/2"),
         (Words(), {"shard": (-1, 2)}, "got -1/2"),
         (NoGroup(), {}, "stage.name = 'mood'"),
@@ -453,33 +426,6 @@ def test_shares_of_another_count_are_refused(tmp_path: Path) -> None:
         assert run(Words(), table, shard=(1, 2)).done == 2
 
 
-@contextlib.contextmanager
-def at_work(table: Table, gate: Path, *stop_at: int, workers: int = 1) -> Iterator[subprocess.Popen[str]]:
-    """A run in its own session, waiting at rows."""
-    gate.mkdir(exist_ok=True)
-    ids = [clip_id(number) for number in stop_at]
-    process = start(*(table.path, "--workers", workers, "--gate", gate, "--stop-at", *ids), start_new_session=True)
-    try:
-        until(lambda: len(list(gate.glob("waiting-*"))) == workers or process.poll() is not None)
-        assert process.poll() is None, process.communicate()
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def waiting(gate: Path) -> list[int]:
-    return [int(path.name.partition("-")[2]) for path in gate.glob("waiting-*")]
-
-
-def ended(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
 def test_a_second_run_is_told_so_and_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
     table = make_plan(tmp_path / "ws")
     with at_work(table, tmp_path / "gate", 4) as process:
@@ -493,17 +439,6 @@ def test_a_second_run_is_told_so_and_the_lock_dies_with_its_holder(tmp_path: Pat
 
 
 # --- stopped in the middle
-
-
-def finish(table: Table, before: dict[str, Any], whole: Path) -> None:
-    """Run again and compare with a run that nothing stopped; what was finished must not be touched."""
-    receipt = run(Words(), table)
-    assert (receipt.done, receipt.fresh) == (len(table.shards()) - len(before), len(before))
-    assert before.items() <= states(table).items()
-    untouched = make_plan(whole)
-    run(Words(), untouched)
-    assert contents(table) == contents(untouched)
-    assert temporary(table) == []
 
 
 def test_a_kill_loses_the_shard_in_hand_and_no_other(tmp_path: Path) -> None:

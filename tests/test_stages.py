@@ -17,7 +17,10 @@ from equime.builders.caption import Caption
 from equime.builders.generate import COMMENT_BYTES, Generate
 from equime.captioning import templates
 from equime.errors import EquimeError
-from equime.stage import Stage, attempt, result_fields, run
+from equime.options import result_fields
+from equime.runner import run
+from equime.shard_worker import attempt
+from equime.stage import Stage
 from equime.stages import STAGES, stage_class
 from equime.table import Table
 
@@ -87,6 +90,9 @@ def test_clips_are_what_the_contract_says(workspace: Path) -> None:
         assert row["sha256"] == hashlib.sha256(data).hexdigest()
         assert row["size_bytes"] == len(data)
         assert row["bitrate_kbps"] == pytest.approx(len(data) * 8 / 6000, rel=0.02)
+        assert (row["generator"], row["generator_model"]) == ("warp", None)
+        assert row["crop"]["side"] * 0.28 > 20 and row["eye_distance_px"] == pytest.approx(143.4, abs=0.5)
+        assert 0 < row["peak_px"] < 30
         assert row["generate_error"] is None
 
 

@@ -17,19 +17,8 @@ from toy_stages import clip_id, make_plan, write_shard
 
 from equime import schema
 from equime.errors import EquimeError
-from equime.footer import DamagedShardError, follows
-from equime.table import (
-    FOOTER_KEY,
-    Footer,
-    Table,
-    digest,
-    is_workspace,
-    owner,
-    read_footer,
-    replacing,
-    sweep,
-    write_atomically,
-)
+from equime.footer import FOOTER_KEY, DamagedShardError, Footer, digest, follows, read_footer
+from equime.table import Table, is_workspace, owner, replacing, sweep, write_atomically
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=60)
 

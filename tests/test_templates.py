@@ -116,3 +116,9 @@ def test_json_form() -> None:
     assert json.loads(json.dumps(value)) == value
     neutral = caption_json(None, (), None, None, None, seed=4)
     assert neutral["action_units"] == [] and neutral["emotion"] is None
+
+
+def test_a_blink_control_is_told_as_one() -> None:
+    said = {caption(None, (), None, None, None, seed, control="blink") for seed in range(20)}
+    assert len(said) == 2 and all("blink" in text and units_in(text) == [] for text in said)
+    assert all("blink" not in caption(None, (), None, None, None, seed, control="neutral") for seed in range(20))

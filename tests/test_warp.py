@@ -30,7 +30,8 @@ from equime.generators.fields import (
     unit_field,
 )
 from equime.generators.patterns import MIDLINE, MIRROR, PATTERNS
-from equime.generators.warp import Still, Warp, draw_kernel
+from equime.generators.scene import Scene, Still
+from equime.generators.warp import Warp, draw_kernel
 from equime.mesh import LANDMARKS, REGIONS, Face, region_mask
 from equime.video import decode, encode
 
@@ -43,7 +44,7 @@ QUIET = Warp(sensor_noise=0, sway=0, blinks=0)
 
 @pytest.fixture(scope="module")
 def still(portrait: np.ndarray) -> Still:
-    return Warp().still(portrait)
+    return Still.of(portrait)
 
 
 def twin(point: int) -> int:
@@ -375,11 +376,12 @@ SCRIPT = """
 import hashlib, json, sys
 import cv2, skimage.data
 from equime.action_units import parse
+from equime.generators.scene import Still
 from equime.generators.warp import Warp
 from equime.video import encode
 cv2.setNumThreads(int(sys.argv[1]))
 warp = Warp(num_frames=20)
-still = warp.still(skimage.data.astronaut())
+still = Still.of(skimage.data.astronaut())
 out = {}
 for text in sys.argv[2:]:
     frames = warp.frames(still, parse(text).units, 300, 420, 560, 11)
@@ -409,6 +411,23 @@ def test_a_clip_is_144_frames_drawn_one_at_a_time(still: Still) -> None:
     assert sum(f.shape == first.shape and f.dtype == first.dtype for f in frames) == 143
 
 
+def test_clips_are_the_frames_of_each_scene_in_order(still: Still) -> None:
+    warp, texts = Warp(num_frames=20), ("1B+2C", "L12C")
+    scenes = [Scene(text, still, parse(text).units, 300, 420, 560, seed=11) for text in texts]
+    for text, (frames, note) in zip(texts, warp.clips(scenes), strict=True):
+        assert np.array_equal(frames, list(warp.frames(still, parse(text).units, 300, 420, 560, 11))) and note == ""
+
+
+def test_the_apex_is_the_quiet_clips_frame_at_the_apex(still: Still) -> None:
+    units, apex = parse("1C+L12D").units, 12 * 1000 / 24
+    frames = QUIET.frames(still, units, apex - 150, apex, apex + 200, seed=3)
+    key = Warp().apex(still, units, seed=3)
+    assert np.array_equal(key, next(itertools.islice(frames, 12, None)))
+    assert not np.array_equal(key, still.image)
+    with pytest.raises(EquimeError, match="unit 22 not"):
+        Warp().apex(still, parse("22B").units, seed=3)
+
+
 # ---------------------------------------------------------------------------------------------------- bad input
 
 
@@ -436,7 +455,7 @@ def test_what_cannot_be_shown_is_refused_before_a_frame_is_drawn(
 
 def test_no_face_is_said() -> None:
     with pytest.raises(EquimeError, match="no face"):
-        Warp().still(np.full((300, 300, 3), 90, np.uint8))
+        Still.of(np.full((300, 300, 3), 90, np.uint8))
 
 
 # -------------------------------------------------------------------------------- measured in the coded clip

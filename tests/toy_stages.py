@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,16 +21,18 @@ import pyarrow as pa
 
 from equime import schema
 from equime.errors import EquimeError
+from equime.footer import Footer, digest, mark_of
 from equime.options import option
-from equime.stage import Row, mark_of, run, writes
-from equime.table import Footer, Table, digest
+from equime.runner import run
+from equime.stage import Row, writes
+from equime.table import Table
 
 if slow := os.environ.get("SLOW_IMPORT"):  # for a test that interrupts workers while they import
     Path(slow, f"importing-{os.getpid()}").touch()
     time.sleep(0.5)
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+PATHS = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Words:
     log: Path | None = option(None, help="file that gets a line for each row run", result=False)
     gate: Path | None = option(None, help="folder: the rows `stop_at` wait here", result=False)
     stop_at: tuple[str, ...] = option((), help="clips to wait at", result=False)
+    fatal: tuple[str, ...] = option((), help="clips that kill their worker", result=False)
 
     def load(self) -> None:
         if self.text == "unloadable":
@@ -62,6 +66,8 @@ class Words:
                 log.write(row["clip_id"] + "\n")
         if row["clip_id"] in self.bad:
             raise ValueError("cannot be worded")
+        if row["clip_id"] in self.fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.gate and row["clip_id"] in self.stop_at:
             (self.gate / f"waiting-{os.getpid()}").touch()
             while not (self.gate / "open").exists():
@@ -125,12 +131,14 @@ def _planned(number: int) -> Row:
     }
 
 
-def start(*arguments: object, before: str = "", **keywords: Any) -> subprocess.Popen[str]:
+def start(
+    *arguments: object, before: str = "", environment: Mapping[str, str] | None = None, **keywords: Any
+) -> subprocess.Popen[str]:
     """`main` in a process of its own; `before` is Python to run there first."""
     code = f"{before}\nimport toy_stages\ntoy_stages.main({[str(a) for a in arguments]!r})"
     return subprocess.Popen(
         [sys.executable, "-c", code],
-        env=ENVIRONMENT,
+        env=os.environ | PATHS | dict(environment or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -142,6 +150,7 @@ def main(argv: list[str]) -> None:
     """Run `Words` over a workspace, and end as a command line would."""
     parser = argparse.ArgumentParser()
     parser.add_argument("workspace", type=Path)
+    parser.add_argument("--on", default="local")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--share", type=lambda text: tuple(map(int, text.split("/"))))
     parser.add_argument("--gate", type=Path)
@@ -150,7 +159,7 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     stage = Words(padding=options.padding, gate=options.gate, stop_at=tuple(options.stop_at))
     try:
-        receipt = run(stage, Table(options.workspace), workers=options.workers, shard=options.share)
+        receipt = run(stage, Table(options.workspace), options.on, options.workers, shard=options.share)
         sys.stdout.write(f"{receipt}\n")
     except EquimeError as error:
         sys.exit(f"equime: {error}")

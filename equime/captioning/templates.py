@@ -164,6 +164,10 @@ _NEUTRAL = (
     "No expression is intended; the face remains neutral from start to finish.",
     "The subject's face rests in a neutral pose, and no action unit is meant to appear.",
 )
+_BLINK = (
+    "Both eyes blink once; the face is otherwise at rest, and no emotion is intended.",
+    "The face stays neutral but for a single blink of both eyes.",
+)
 _TIMING = (
     "The movement starts at {onset} ms, peaks at {apex} ms and is over by {offset} ms, {span} ms in all.",
     "Onset is at {onset} ms, apex at {apex} ms and offset at {offset} ms, a span of {span} ms.",
@@ -179,6 +183,7 @@ def caption(
     apex_ms: float | None,
     offset_ms: float | None,
     seed: int,
+    control: str | None = None,
 ) -> str:
     """Word a clip.
 
@@ -189,6 +194,7 @@ def caption(
         apex_ms: apex, likewise.
         offset_ms: offset, likewise.
         seed: picks the wording; the same arguments give the same caption.
+        control: "blink" where the clip is planned to show one; other controls are told by units and times.
 
     Returns:
         One to three sentences; `units_in` gives `units` back.
@@ -197,7 +203,7 @@ def caption(
     slots = _timing(onset_ms, apex_ms, offset_ms, rng)
     words = _joined(units, rng)
     slots |= {"emotion": emotion or "", "units": words, "Units": words[:1].upper() + words[1:]}
-    text = " ".join(_pick(rng, _plans(emotion, units)).format(**slots).split())
+    text = " ".join(_pick(rng, _BLINK if control == "blink" else _plans(emotion, units)).format(**slots).split())
     return text[0].upper() + text[1:]
 
 
@@ -208,6 +214,7 @@ def caption_json(
     apex_ms: float | None,
     offset_ms: float | None,
     seed: int,
+    control: str | None = None,
 ) -> dict[str, Any]:
     """The structured caption, fit for `json.dumps`; arguments as for `caption`.
 
@@ -223,7 +230,7 @@ def caption_json(
         "onset_ms": onset_ms,
         "apex_ms": apex_ms,
         "offset_ms": offset_ms,
-        "caption": caption(emotion, units, onset_ms, apex_ms, offset_ms, seed),
+        "caption": caption(emotion, units, onset_ms, apex_ms, offset_ms, seed, control),
     }
 
 

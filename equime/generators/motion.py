@@ -188,6 +188,16 @@ def blink(seed: int, share: float, length_ms: float, onset_ms: float | None, off
     return None
 
 
+def one_blink(seed: int, length_ms: float) -> Blink:
+    """Draw the one blink of a blink control: 150-400 ms, anywhere in a clip of `length_ms`.
+
+    Longer than in other clips at times, as long as a micro-expression: what a detector must not take for one.
+    """
+    rng = noise(seed, "blink control")
+    duration = float(rng.uniform(150, 400))
+    return Blink(float(rng.uniform(0, length_ms - duration)), duration)
+
+
 # ---------------------------------------------------------------------------------------------------- the sensor
 
 

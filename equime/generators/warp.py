@@ -1,8 +1,8 @@
 """The packaged generator: a neutral photo, moved by action units. Runs on one CPU core, needs no licence and no GPU.
 
-What: `Warp().still(photo)` finds and aligns the face; `Warp().frames(still, units, onset, apex, offset, seed)` draws
-the clip. Why: its onset, apex, offset, sides and units are known exactly, which makes it the ground truth for every
-measure of validity, and a data set anyone can make.
+What: `Still.of(photo)` finds and aligns the face; `Warp().frames(still, units, onset, apex, offset, seed)` draws the
+clip, `Warp().clips(scenes)` those of a plan. Why: its onset, apex, offset, sides and units are known exactly, which
+makes it the ground truth for every measure of validity, and a data set anyone can make.
 
     equime generate ws                          # over a whole plan
     frames = Warp().frames(still, parse("1B+2B").units, 2000, 2160, 2320, seed=7)
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -28,32 +29,17 @@ import numpy.typing as npt
 from equime.action_units import ActionUnit
 from equime.causal import noise
 from equime.errors import EquimeError
-from equime.face import FaceFinder, crop, one_face
 from equime.generators import motion
 from equime.generators.anchors import Kernel
 from equime.generators.fields import Inverse, displacement, frame
 from equime.generators.patterns import PATTERNS
+from equime.generators.scene import Scene, Still
 from equime.generators.slits import lids
 from equime.mesh import Face
 from equime.options import option
-from equime.schema import FPS, NUM_FRAMES, SIZE
+from equime.schema import FPS, NUM_FRAMES
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Still:
-    """A neutral photo, ready to be moved.
-
-    Attributes:
-        image: uint8 (512, 512, 3) RGB, the aligned square of `equime.face.crop`.
-        face: The face in its pixels.
-        note: What the person who gave the photo should know, such as "2 faces: the larger was taken"; mostly "".
-    """
-
-    image: Array
-    face: Face
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,19 +63,52 @@ class Warp:
     num_frames: int = option(NUM_FRAMES, help="frames in a clip")
     fps: int = option(FPS, help="frames a second")
 
-    def still(self, image: Array, finder: FaceFinder | None = None) -> Still:
-        """Find the face of a photo and cut the square that its clips start from.
+    @property
+    def models(self) -> Mapping[str, str]:
+        """None: nothing is downloaded."""
+        return {}
 
-        Args:
-            image: uint8 (H, W, 3) RGB, see `equime.photo.read_image`.
-            finder: A loaded finder, to keep its models from one photo to the next.
+    @property
+    def shows(self) -> Mapping[int, str]:
+        """Unit -> strongest intensity: `SHOWS`."""
+        return self.SHOWS
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def clips(self, scenes: Sequence[Scene]) -> Iterator[tuple[Array, str]]:
+        """For each scene, in order: uint8 (`num_frames`, 512, 512, 3) RGB, and an empty note.
 
         Raises:
-            EquimeError: No face, or one too small.
+            EquimeError: See `frames` and `Scene.times`.
         """
-        face, note = one_face(image, finder or FaceFinder())
-        square, aligned = crop(image, face, SIZE)
-        return Still(square, aligned, note)
+        for scene in scenes:
+            yield np.stack(list(self._scene(scene))), ""
+
+    def _scene(self, scene: Scene) -> Iterator[Array]:
+        times = scene.times
+        if scene.control == "blink":
+            return self._draw(scene.still, (), None, motion.one_blink(scene.seed, self._length_ms), scene.seed)
+        return self.frames(scene.still, scene.units, *times, scene.seed)
+
+    def apex(self, still: Still, units: Sequence[ActionUnit], seed: int) -> Array:
+        """The face at its apex, uint8 (512, 512, 3) RGB, without sway, blink or grain: a key frame for others.
+
+        Raises:
+            EquimeError: A unit or intensity that a warp cannot show, or a side unsaid.
+        """
+        self._check(units)
+        field = _expression(still, tuple(units), seed)
+        y, x = np.mgrid[: field.shape[0], : field.shape[1]].astype(np.float32)
+        place = Inverse(field)(1.0, np.stack([x, y], -1))
+        return np.asarray(cv2.remap(still.image, place, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101))
+
+    def peak_px(self, still: Still, units: Sequence[ActionUnit], seed: int) -> float:
+        """The largest displacement of any pixel at the apex, in pixels of the clip; 0 without units.
+
+        In eye distances it is this over `still.face.eye_distance`.
+        """
+        return float(np.hypot(*np.moveaxis(_expression(still, tuple(units), seed), 2, 0)).max())
 
     def frames(
         self,
@@ -177,7 +196,7 @@ class Warp:
         size = still.image.shape[0]
         kernel = draw_kernel(seed)
         face = still.face
-        expression = Inverse(displacement(face, units, kernel, size)) if units else None
+        expression = Inverse(_expression(still, tuple(units), seed)) if units else None
         shut = Inverse(_shut(face, kernel, size)) if blink else None
         stage = _Stage(face, size)
         sway, sensor = motion.sway(seed, self.sway), motion.Sensor(seed, size, self.sensor_noise)
@@ -196,6 +215,12 @@ def draw_kernel(seed: int) -> Kernel:
     """The clip's spatial kernel: one of two families, 0.85 to 1.15 of the standard width. Of the seed alone."""
     rng = noise(seed, "kernel")
     return Kernel("wendland" if rng.random() < 0.5 else "gaussian", float(rng.uniform(0.85, 1.15)))
+
+
+@lru_cache(maxsize=4)
+def _expression(still: Still, units: tuple[ActionUnit, ...], seed: int) -> Array:
+    """The clip's displacement at the apex, float32 (512, 512, 2). Kept: its size is asked for beside its frames."""
+    return displacement(still.face, units, draw_kernel(seed), still.image.shape[0])
 
 
 def _shut(face: Face, kernel: Kernel, size: int) -> Array:

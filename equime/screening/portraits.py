@@ -1,11 +1,12 @@
-"""The source faces: a folder of pictures or a table of them, read, screened and given subject ids.
+"""The source faces: a folder of pictures, a table of them, or CelebA-HQ, read and given subject ids.
 
     read_portraits("faces/")            # a.jpg, b.png, ...: every picture a subject, named by its file
-    read_portraits("faces.csv")         # subject_id,path[,gender,age,race,neutral,licence]
+    read_portraits("faces.csv")         # subject_id,path[,gender,age,race,neutral,licence,adult,glasses]
+    read_portraits("CelebAMask-HQ/")    # see equime.screening.celeba
 
 A table may hold several pictures of a subject; in a folder every picture is a subject of its own. Nothing is
 guessed about a person: perceived gender, age and race are what the table says, else null. A picture that
-cannot be used is returned with its reason and left out.
+cannot be used is returned with its reason and left out; the pictures are opened by `equime.screening.gallery`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,12 @@ import pyarrow.parquet as pq
 
 from equime import schema
 from equime.errors import EquimeError
-from equime.face import FaceFinder, one_face
-from equime.photo import read_image
+from equime.screening.celeba import celeba_rows, is_celeba
 
 LONGEST_ID = 64
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-COLUMNS = ("subject_id", "path", "gender", "age", "race", "neutral", "licence")
+COLUMNS = ("subject_id", "path", "gender", "age", "race", "neutral", "licence", "adult", "glasses")
+OLDEST = 120
 GENDER_WORDS: Mapping[str, str | None] = {
     **{"f": "female", "female": "female", "woman": "female"},
     **{"m": "male", "male": "male", "man": "male"},
@@ -41,38 +42,35 @@ FALSE_WORDS = frozenset({"0", "-1", "false", "no", "n"})
 
 @dataclass(frozen=True)
 class Portrait:
-    """One usable source face.
+    """One source face.
 
     `path` is relative to the folder of faces, with forward slashes; `gender`, `age` (a band) and `race` are
-    perceived labels or None; `note` says what a person should know ("2 faces: ...").
+    perceived labels or None; `age_years` is the age where it was given in years, `adult` whether the source
+    documents an adult, `glasses` whether it says that the face wears any.
     """
 
     subject_id: str
     path: str
-    sha256: str = ""
     gender: str | None = None
     age: str | None = None
     race: str | None = None
     licence: str | None = None
-    note: str = ""
+    age_years: float | None = None
+    adult: bool = False
+    glasses: bool | None = None
 
-    @property
-    def cell(self) -> str:
-        """The demographic cell, null values a cell of their own."""
-        return "|".join(value or "unknown" for value in (self.gender, self.age, self.race))
-
-    @property
-    def code(self) -> str:
-        """The gender letter of clip ids: f, m or u."""
-        return (self.gender or "u")[0]
+    def left_out(self, reason: str) -> Rejected:
+        """This picture with the reason why it is not used."""
+        return Rejected(self.path, reason, self)
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """A picture left out, and why."""
+    """A picture left out, and why: "kind: reason". `of` is what was known of it, None where its row does not read."""
 
     path: str
     reason: str
+    of: Portrait | None = None
 
 
 def faces_root(faces: Path) -> Path:
@@ -80,68 +78,39 @@ def faces_root(faces: Path) -> Path:
     return faces if faces.is_dir() else faces.parent
 
 
-def read_portraits(faces: Path) -> tuple[list[Portrait], list[Rejected]]:
-    """The portraits a folder or table names, in order, before their pictures are opened.
+def read_portraits(faces: Path, *, parted_lips: bool = False) -> tuple[list[Portrait], list[Rejected]]:
+    """The portraits that a folder or table names, in order, before their pictures are opened.
 
     Columns of a table: `neutral` is empty, 1, true or yes where the face is at rest, and 0, -1, false or no where it
-    is not (such rows are left out); `age` is in years or one of `schema.AGE_BANDS`.
+    is not (such rows are left out); `age` is in years or one of `schema.AGE_BANDS`; `adult` is yes where the source
+    documents an adult; `glasses` is yes, no or empty.
+
+    Args:
+        faces: The folder or table.
+        parted_lips: Of CelebA-HQ: also pictures labelled Mouth_Slightly_Open.
 
     Raises:
         EquimeError: No such file, a folder without pictures, or a table without its two columns.
     """
-    if faces.is_dir():
+    if faces.is_dir() and not is_celeba(faces):
         named = [Portrait(_id(path), path.relative_to(faces).as_posix()) for path in _pictures(faces)]
         if not named:
             raise EquimeError(f"no picture in {faces}: expected files ending in {sorted(PICTURES)}")
         return _well_named(named, [], by=lambda portrait: portrait.subject_id)
-    if not faces.is_file():
+    if not faces.exists():
         raise EquimeError(f"no such folder or table of faces: {faces}")
+    rows = celeba_rows(faces, parted_lips) if faces.is_dir() else _table_rows(faces)
     portraits, rejected = [], []
-    for number, row in enumerate(_table_rows(faces), start=1):
+    for number, row in enumerate(rows, start=1):
         try:
-            portraits.append(_portrait(row))
+            portrait = _portrait(row)
+            if reason := row.get("reason") or _not_neutral(row):
+                rejected.append(portrait.left_out(str(reason)))
+            else:
+                portraits.append(portrait)
         except EquimeError as error:
             rejected.append(Rejected(str(row.get("path") or f"row {number}"), str(error)))
     return _well_named(portraits, rejected, by=lambda portrait: portrait.path)
-
-
-def screen(
-    portraits: Sequence[Portrait], root: Path, known: Iterable[tuple[str, str, str]] = ()
-) -> Iterator[Portrait | Rejected]:
-    """Open each picture: hash it, find its face. Yields the portrait completed, or why it was left out.
-
-    Args:
-        portraits: As read.
-        root: The folder their paths start from.
-        known: (path, sha256, subject id) of pictures used before. The same picture under another id is refused,
-            because the copy could land in another split; so is another picture under a path used before.
-    """
-    planned = {path: sha256 for path, sha256, _ in known}
-    seen = {sha256: (path, subject) for path, sha256, subject in known}
-    finder = FaceFinder()
-    finder.load()
-    for portrait in portraits:
-        try:
-            yield _screened(portrait, root, planned, seen, finder)
-        except (EquimeError, OSError) as error:
-            yield Rejected(portrait.path, str(error).replace(f": {root / portrait.path}", ""))
-
-
-def _screened(
-    portrait: Portrait, root: Path, planned: Mapping[str, str], seen: dict[str, tuple[str, str]], finder: FaceFinder
-) -> Portrait:
-    path = inside(root, portrait.path)
-    relative = path.relative_to(root.resolve()).as_posix()
-    image = read_image(path)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    if planned.get(relative, sha256) != sha256:
-        raise EquimeError("another picture was planned under this name: give the new one a name of its own")
-    first = seen.setdefault(sha256, (relative, portrait.subject_id))
-    if first[1] != portrait.subject_id:
-        raise EquimeError(f"the same picture as subject {first[1]!r} ({first[0]})")
-    if first[0] != relative and relative not in planned:
-        raise EquimeError(f"the same picture as {first[0]}")
-    return replace(portrait, path=relative, sha256=sha256, note=one_face(image, finder)[1])
 
 
 def inside(root: Path, relative: str) -> Path:
@@ -185,16 +154,16 @@ def _well_named(
         same = subjects.setdefault(portrait.subject_id.lower(), portrait)
         if not schema.SUBJECT.fullmatch(portrait.subject_id) or len(portrait.subject_id) > LONGEST_ID:
             wanted = f"match {schema.SUBJECT.pattern} and have at most {LONGEST_ID} characters"
-            rejected.append(Rejected(portrait.path, f"subject id should {wanted}, got {portrait.subject_id!r}"))
+            rejected.append(portrait.left_out(f"name: subject id should {wanted}, got {portrait.subject_id!r}"))
         elif same.subject_id != portrait.subject_id:
-            reason = f"subject id {portrait.subject_id!r} differs from {same.subject_id!r} only in case"
-            rejected.append(Rejected(portrait.path, reason))
+            reason = f"name: subject id {portrait.subject_id!r} differs from {same.subject_id!r} only in case"
+            rejected.append(portrait.left_out(reason))
         elif same.gender != portrait.gender:
-            reason = f"subject {portrait.subject_id!r} is {same.gender or 'unlabelled'} in {same.path}"
-            rejected.append(Rejected(portrait.path, reason))
+            reason = f"labels: subject {portrait.subject_id!r} is {same.gender or 'unlabelled'} in {same.path}"
+            rejected.append(portrait.left_out(reason))
         elif (first := kept.setdefault(by(portrait), portrait)) is not portrait:
-            reason = f"named twice: first as {first.path} of subject {first.subject_id!r}"
-            rejected.append(Rejected(portrait.path, reason))
+            reason = f"name: named twice: first as {first.path} of subject {first.subject_id!r}"
+            rejected.append(portrait.left_out(reason))
     return list(kept.values()), rejected
 
 
@@ -208,7 +177,7 @@ def _table_rows(path: Path) -> list[dict[str, Any]]:
     if missing := [name for name in ("subject_id", "path") if name not in table.column_names]:
         raise EquimeError(
             f"{path} lacks the columns {missing}: found {table.column_names}, "
-            f"expected {list(COLUMNS)}, the last five optional"
+            f"expected {list(COLUMNS)}, all but the first two optional"
         )
     rows: list[dict[str, Any]] = table.to_pylist()
     if not rows:
@@ -229,35 +198,53 @@ def _portrait(row: Mapping[str, Any]) -> Portrait:
     """A row of the table.
 
     Raises:
-        EquimeError: An unknown label, an age under 18, or a face that is not at rest.
+        EquimeError: An unknown label, or an age under 18.
     """
-    text = {name: "" if row.get(name) is None else str(row[name]).strip() for name in COLUMNS}
-    if text["neutral"].lower() not in TRUE_WORDS | FALSE_WORDS:
-        raise EquimeError(f"neutral should be one of {sorted(TRUE_WORDS | FALSE_WORDS)}, got {text['neutral']!r}")
-    if text["neutral"].lower() in FALSE_WORDS:
-        raise EquimeError("the table says the face is not neutral")
+    text = _text(row)
     if text["gender"].lower() not in GENDER_WORDS:
-        raise EquimeError(f"gender should be female, male or empty, got {text['gender']!r}")
+        raise EquimeError(f"labels: gender should be female, male or empty, got {text['gender']!r}")
     race = text["race"].lower().replace("_", " ") or None
     if race not in (*schema.RACES, None):
-        raise EquimeError(f"race should be one of {list(schema.RACES)} or empty, got {text['race']!r}")
+        raise EquimeError(f"labels: race should be one of {list(schema.RACES)} or empty, got {text['race']!r}")
+    age, years = _age(text["age"])
     return Portrait(
         subject_id=text["subject_id"],
         path=text["path"],
         gender=GENDER_WORDS[text["gender"].lower()],
-        age=_age(text["age"]),
+        age=age,
         race=race,
         licence=text["licence"] or None,
+        age_years=years,
+        adult=bool(text["adult"]) and _yes(text, "adult"),
+        glasses=_yes(text, "glasses") if text["glasses"] else None,
     )
 
 
-def _age(text: str) -> str | None:
+def _text(row: Mapping[str, Any]) -> dict[str, str]:
+    return {name: "" if row.get(name) is None else str(row[name]).strip() for name in COLUMNS}
+
+
+def _yes(text: Mapping[str, str], column: str) -> bool:
+    word = text[column].lower()
+    if word not in TRUE_WORDS | FALSE_WORDS:
+        expected = sorted(TRUE_WORDS | FALSE_WORDS)
+        raise EquimeError(f"labels: {column} should be one of {expected}, got {text[column]!r}")
+    return word in TRUE_WORDS
+
+
+def _not_neutral(row: Mapping[str, Any]) -> str | None:
+    return None if _yes(_text(row), "neutral") else "neutral: the table says the face is not neutral"
+
+
+def _age(text: str) -> tuple[str | None, float | None]:
+    """The band, and the years where the text gives years."""
     if not text or text in schema.AGE_BANDS:
-        return text or None
+        return text or None, None
     try:
-        band = schema.age_band(float(text))
+        years = float(text)
     except ValueError:
-        band = None
+        years = float("nan")
+    band = schema.age_band(years) if years <= OLDEST else None
     if band is None:
-        raise EquimeError(f"age should be 18 or more in years, or one of {list(schema.AGE_BANDS)}, got {text!r}")
-    return band
+        raise EquimeError(f"age: should be 18 or more in years, or one of {list(schema.AGE_BANDS)}, got {text!r}")
+    return band, years

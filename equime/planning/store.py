@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 
 from equime import schema
 from equime.errors import EquimeError
-from equime.table import Footer, Table, digest, write_atomically, writing
+from equime.footer import Footer, digest
+from equime.table import Table, write_atomically, writing
 
 Row = dict[str, Any]
 STAGE = "plan"
@@ -52,25 +54,28 @@ def require_whole(table: Table) -> None:
             raise EquimeError(f"{table.path} was imported, its clips are as they are: plan another workspace")
 
 
-def write_rows(table: Table, rows: Sequence[Row], fields: Mapping[str, Any], first: int) -> None:
-    """Write rows as shards from number `first` on; shards that stand there are replaced, later ones removed."""
+def write_rows(table: Table, rows: Iterable[Row], fields: Mapping[str, Any], first: int) -> None:
+    """Write rows as shards from number `first` on; shards that stand there are replaced, later ones removed.
+
+    Rows are taken a shard at a time, so that 75,000 need no more memory than 64.
+    """
     marker = table.path / STAGE / MARKER
     with writing(marker):
         write_atomically(marker, json.dumps({"first": first}).encode())
-    shards = chunks(rows, table.shard_rows)
-    for index, chunk in enumerate(shards, first):
+    index = first - 1
+    for index, chunk in enumerate(chunks(rows, table.shard_rows), first):
         shard = _arrow(chunk)
         digests = {name: digest(shard[name]) for name in shard.column_names}
         mark = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
         table.write(STAGE, index, shard, Footer(STAGE, VERSION, mark, digests, fields=dict(fields)))
     with writing(marker):
-        for index in table.shards(STAGE):
-            if index >= first + len(shards):
-                table.shard_path(STAGE, index).unlink()
+        for old in table.shards(STAGE):
+            if old > index:
+                table.shard_path(STAGE, old).unlink()
         marker.unlink()
 
 
-def going_stale(table: Table, rows: Sequence[Row]) -> Iterator[str]:
+def going_stale(table: Table, rows: Iterable[Row]) -> Iterator[str]:
     """One line a group: how many of its shards a plan of `rows` would leave behind."""
     changed = set().union(*map(table.shards, table.groups)) if table.groups else set()
     for index, chunk in enumerate(chunks(rows, table.shard_rows)):
@@ -82,10 +87,12 @@ def going_stale(table: Table, rows: Sequence[Row]) -> Iterator[str]:
             yield f"{group}: {len(stale)} of {len(table.shards(group))} shards"
 
 
-def chunks(rows: Sequence[Row], size: int) -> list[list[Row]]:
+def chunks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
     """Rows by the shard."""
-    return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
+    waiting = iter(rows)
+    while chunk := list(islice(waiting, size)):
+        yield chunk
 
 
-def _arrow(rows: Sequence[Row]) -> pa.Table:
+def _arrow(rows: list[Row]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema.GROUPS[STAGE])

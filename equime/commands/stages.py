@@ -1,0 +1,57 @@
+"""The verbs of the stages: generate, caption. Each flag is a field of the stage's dataclass."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from equime.commands.shared import add_workspace, say, warn
+from equime.options import add_flags, from_flags
+from equime.stages import stage_class
+
+
+def stage_flags(name: str) -> Callable[[argparse.ArgumentParser], None]:
+    """Flags of one stage's verb."""
+
+    def flags(parser: argparse.ArgumentParser) -> None:
+        add_workspace(parser)
+        add_flags(parser, stage_class(name))
+        parser.add_argument("--on", default="local", choices=["local", "ray"], help="this machine, or a Ray cluster")
+        parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes, or the cluster's actors")
+        parser.add_argument("--gpus", type=float, default=0.0, metavar="X", help="with --on ray: GPUs a worker")
+        parser.add_argument("--shard", type=share, metavar="i/n", help="only shards i modulo n, beside others")
+        parser.add_argument("--retry-failed", action="store_true", help="also run failed rows again")
+        parser.set_defaults(command=lambda options: _run_stage(name, options))
+
+    return flags
+
+
+def share(text: str) -> tuple[int, int]:
+    """`i/n` as two numbers."""
+    index, _, count = text.partition("/")
+    return int(index), int(count)
+
+
+def _run_stage(name: str, options: argparse.Namespace) -> int:
+    from equime.runner import run
+    from equime.table import Table
+
+    table = Table(options.workspace)
+    stage = from_flags(stage_class(name), options)
+    if getattr(stage, "faces", "") is None and table.settings["faces"]:
+        stage = dataclasses.replace(stage, faces=Path(table.settings["faces"]))
+    receipt = run(
+        stage,
+        table,
+        options.on,
+        options.workers,
+        gpus=options.gpus,
+        shard=options.shard,
+        retry_failed=options.retry_failed,
+    )
+    for clip_id, why in receipt.errors.items():
+        warn(f"{clip_id}: {why}")
+    say(options, receipt, receipt.to_dict())
+    return 1 if receipt.failed else 0
