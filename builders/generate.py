@@ -33,7 +33,7 @@ from equime.generators.scene import Generator, Scene, Still
 from equime.generators.warp import Warp
 from equime.options import nested, option
 from equime.photo import read_image
-from equime.screening.portraits import inside
+from equime.screening.portraits import faces_root, inside
 from equime.shard_worker import reason, versions
 from equime.stage import Row, writes
 
@@ -61,7 +61,7 @@ class Generate:
 
     generator: Literal["warp", "ltx"] = option("warp", help="what animates the faces")
     crf: int = option(18, help="x264 rate factor; above 18 the expression is compressed away")
-    faces: Path | None = option(None, help="folder of faces (default: the one planned with)", result=False)
+    faces: Path | None = option(None, help="folder or table of faces (default: the one planned with)", result=False)
     encoders: int = option(2, help="threads that encode beside the generator", result=False)
     warp: Warp = field(default_factory=Warp, metadata={"flag": False, "when": ("generator", "warp")})
     ltx: LTX = nested(LTX, when=("generator", "ltx"))
@@ -101,7 +101,7 @@ class Generate:
             EquimeError: The folder of faces is not there, a field is out of range or of the other generator, or this
                 one does not load: no row's fault, so nothing runs.
         """
-        if self.faces is None or not self.faces.is_dir():
+        if self.faces is None or not self.faces.exists():
             raise EquimeError(f"no such folder of faces: {self.faces}; add --faces DIR")
         if not 0 <= self.crf <= 51:
             raise EquimeError(f"--crf should be 0 to 51, got {self.crf}")
@@ -240,7 +240,7 @@ def _finder() -> FaceFinder:
 @lru_cache(maxsize=STILLS_KEPT)
 def _still(faces: Path, source: str, sha256: str) -> Still:
     """A face made ready. Kept for the next rows, which are mostly of the same picture."""
-    path = inside(faces, source)
+    path = inside(faces_root(faces), source)
     image = read_image(path)
     if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != sha256:
         raise EquimeError(f"{source} is not the picture that was planned: sha256 {found[:12]}, not {sha256[:12]}")

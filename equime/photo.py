@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from equime.errors import EquimeError
+from equime.one_line import one_line
 
 Array = npt.NDArray[Any]
 
@@ -32,38 +34,40 @@ def read_image(path: str | os.PathLike[str]) -> Array:
     judged from the header, before any pixel is decoded.
 
     Raises:
-        EquimeError: Missing, a folder, not an image, truncated, or of a size that cannot hold a
+        EquimeError: Missing, a folder, a pipe, not an image, truncated, or of a size that cannot hold a
             face (under `MIN_SIDE` px a side) or would fill the memory (over `MAX_PIXELS`).
     """
-    path = Path(path)
-    if path.is_dir():
-        raise EquimeError(f"expected an image file, got a folder: {path}")
+    path, named = Path(path), one_line(path)
     # Pillow warns of large images, which are judged below, and of odd EXIF data, which is harmless.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return _decoded(path)
         except FileNotFoundError:
-            raise EquimeError(f"no such image: {path}") from None
+            raise EquimeError(f"no such image: {named}") from None
         except UnidentifiedImageError:
-            raise EquimeError(f"expected an image such as JPEG, got something else: {path}") from None
+            raise EquimeError(f"expected an image such as JPEG, got something else: {named}") from None
         except Image.DecompressionBombError:
-            raise EquimeError(f"expected at most {MAX_PIXELS:,} px, got far more: {path}") from None
+            raise EquimeError(f"expected at most {MAX_PIXELS:,} px, got far more: {named}") from None
         except EquimeError:
             raise
         except Exception as error:  # Pillow's decoders meet damage with nearly any exception.
             if isinstance(error, OSError) and error.errno:
-                raise EquimeError(f"cannot read {path}: {error.strerror}") from None
-            raise EquimeError(f"the image is damaged or cut short ({error}): {path}") from None
+                raise EquimeError(f"cannot read {named}: {error.strerror}") from None
+            raise EquimeError(f"the image is damaged or cut short ({one_line(error)}): {named}") from None
 
 
 def _decoded(path: Path) -> Array:
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+        raise EquimeError(f"expected an image file, got {what}: {one_line(path)}")
     with Image.open(path) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
-            raise EquimeError(f"expected at most {MAX_PIXELS:,} px, got {width}x{height}: {path}")
+            raise EquimeError(f"expected at most {MAX_PIXELS:,} px, got {width}x{height}: {one_line(path)}")
         if min(width, height) < MIN_SIDE:
-            raise EquimeError(f"expected {MIN_SIDE} px a side or more, got {width}x{height}: {path}")
+            raise EquimeError(f"expected {MIN_SIDE} px a side or more, got {width}x{height}: {one_line(path)}")
         image.load()
         return np.array(_rgb(ImageOps.exif_transpose(image)))
 

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from equime.errors import EquimeError
 from equime.locks import hold, hold_every
-from equime.planning.faces import named, not_swapped, screened
-from equime.planning.making import MODEL, TABLES, Making, ShortfallError, Tick, keep, silent
+from equime.planning.faces import named, not_swapped, pseudonym_key, screened
+from equime.planning.making import MODEL, TABLES, Making, ShortfallError, Tick, silent
 from equime.planning.options import PlanOptions
 from equime.planning.planned import Planned
 from equime.planning.refilling import refill_plan
 from equime.planning.report import PlanReport
-from equime.planning.store import STAGE, going_stale, require_whole, undo_unfinished
+from equime.planning.store import STAGE, going_stale, keep, require_whole, undo_unfinished
+from equime.screening.gallery import Source
 from equime.table import Table, sweep
 
 __all__ = ["LASTING", "PlanOptions", "PlanReport", "ShortfallError", "plan", "refill_plan", "replan"]
@@ -50,7 +51,7 @@ def plan(
         EquimeError: Nothing usable among the faces, targets out of reach, another seed than the workspace has,
             or a lock.
     """
-    sources = named(screened(workspace, options.screen, tick), options.pseudonymous(workspace), options.seed)
+    sources = screened(workspace, options.screen, tick)
     table = Table(workspace)
     with hold(table.path / STAGE):
         sweep(table.path / STAGE)
@@ -58,7 +59,7 @@ def plan(
         require_whole(table)
         table = _sized(table, options)
         planned = Planned.read(table)
-        making = Making(table, options, planned, not_swapped(sources, planned), can_show)
+        making = Making(table, options, planned, not_swapped(_named(sources, table, options), planned), can_show)
         _require_same(table, making)
         making.require_reached()
         making.write(first=len(table.shards(STAGE)), wrote=wrote)
@@ -83,15 +84,21 @@ def replan(
     """
     table = Table(workspace)
     require_whole(table)
-    sources = named(screened(workspace, options.screen, tick), options.pseudonymous(workspace), options.seed)
+    sources = screened(workspace, options.screen, tick)
     with hold_every(table.path / group for group in {STAGE, *table.groups}):
-        making = Making(table, options, Planned(), sources, can_show)
+        making = Making(table, options, Planned(), _named(sources, table, options), can_show)
         making.require_reached()
         if not confirm(list(going_stale(table, making.rows()))):
             return None
         undo_unfinished(table)
         making.write(first=0, wrote=wrote)
     return making.report()
+
+
+def _named(sources: list[Source], table: Table, options: PlanOptions) -> list[Source]:
+    """The sources under the names that the plan gives them."""
+    pseudonymous = options.pseudonymous(table.path)
+    return named(sources, pseudonym_key(table, options.pseudonym_key) if pseudonymous else None)
 
 
 def _require_same(table: Table, making: Making) -> None:

@@ -49,6 +49,15 @@ def test_show_json_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert value["emotions"]["fear"]["units"]["20"] == model.units["fear"].chance(20)
     assert value["borrowed"]["anger"] == {"lacking": ["casme2"], "shares": {"samm": 1.0}}
     assert ["E", "A"] in value["arrows"] and (tmp_path / "a.svg").stat().st_size > 10_000
+    assert run("show", "--out", tmp_path / "b.svg") == 0
+    assert f"wrote {tmp_path / 'b.svg'}" in capsys.readouterr().out
+
+
+def test_a_broken_model_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.json"
+    path.write_text("{}")
+    with pytest.raises(EquimeError, match=r"broken\.json: expected a causal model"):
+        run("show", "--model", path)
 
 
 def test_fit_then_show_and_sample(coded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

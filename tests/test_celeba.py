@@ -106,6 +106,10 @@ def test_a_missing_file_is_named_with_its_place(celeba: Path, name: str) -> None
     assert "\n" not in str(error.value)
 
 
+def test_a_name_that_no_folder_can_have_is_none(celeba: Path) -> None:
+    assert not is_celeba(celeba / ("x" * 300))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [

@@ -143,6 +143,45 @@ def test_paths_are_kept_relative_and_stay_inside(tmp_path: Path, hopper: Image.I
     assert "expected the path of a picture" in left_out["g"]
 
 
+def test_pipes_loops_and_names_that_are_no_text_are_left_out_alone(
+    tmp_path: Path, hopper: Image.Image, faces_of
+) -> None:
+    folder = faces_of(good=hopper)
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "folder.jpg").mkdir()
+    (folder / "self.png").symlink_to("self.png")
+    hopper.save(Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.png")))
+    (folder / "away.png").symlink_to("none.png")
+    options = Screen(faces=folder, screen=False, adults=True)
+    for _ in range(2):  # the second time with kept looks
+        found = reasons(gather(tmp_path / "ws", options))
+        assert found.pop("good.png") is None
+        assert found.pop("pipe.jpg") == "picture: expected an image file, got a pipe or device"
+        assert found.pop("folder.jpg") == "picture: expected an image file, got a folder"
+        assert found.pop("away.png") == "picture: no such image"
+        assert str(found.pop("bad\\xff.png")).startswith("name: ")
+        assert str(found.pop("self.png")).startswith("picture: ")
+        assert not found
+
+
+def test_a_picture_that_became_a_pipe_is_looked_at_anew(tmp_path: Path, hopper: Image.Image, faces_of) -> None:
+    options = Screen(faces=faces_of(a=hopper), adults=True)
+    assert gather(tmp_path / "ws", options)[0].reason is None
+    (tmp_path / "faces" / "a.png").unlink()
+    os.mkfifo(tmp_path / "faces" / "a.png")
+    assert "got a pipe" in str(gather(tmp_path / "ws", options)[0].reason)
+
+
+def test_every_row_of_a_path_is_a_source(tmp_path: Path, hopper: Image.Image, faces_of) -> None:
+    rows = ["1,a.png,", "2,a.png,", "3,./a.png,", "4,a.png,x", "a b,a.png,"]
+    faces = faces_of(table="\n".join(["subject_id,path,gender", *rows]), a=hopper)
+    sources = gather(tmp_path / "ws", Screen(faces=faces, adults=True))
+    assert [source.path for source in sources if source.reason is None] == ["a.png"]
+    assert [source.subject_id for source in sources] == ["1", "", "2", "a b", "3"]
+    assert sum(sum(cells.values()) for cells in rejected_by_group(sources).values()) == 4
+    assert same(read_sources(tmp_path / "ws"), sources)
+
+
 def test_the_screen_and_its_age_rule(tmp_path: Path, hopper: Image.Image, astronaut: Image.Image, faces_of) -> None:
     rows = ["h,h.png,f,54,", "a,a.png,f,37,", "y,y.png,f,19,yes", "n,n.png,f,,", "d,d.png,f,,yes"]
     table = "\n".join(["subject_id,path,gender,age,adult", *rows])
@@ -403,6 +442,18 @@ def test_the_verb_counts_by_reason_and_group(
     assert found["subjects_by_cell"] == {"female|50-59|unknown": 1}
     assert found["rejected"] == {"mouth": {"female|30-39|unknown": 1}}
     assert found["left_out"].keys() == {"a.png"}
+
+
+def test_the_verb_says_each_picture_in_a_line(tmp_path: Path, faces_of, capsys: pytest.CaptureFixture[str]) -> None:
+    faces = faces_of(table='subject_id,path\n1,"a\n\x1b[2J.png"\n2,"a\n\x1b[2J.png"\n')
+    parser = argparse.ArgumentParser()
+    screen_flags(parser)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args([str(tmp_path / "ws"), "--faces", str(faces)])
+    assert options.command(options) == 1
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("equime: ")]
+    assert [line.partition(": left out ")[2][:15] for line in said] == ["a\\n\\x1b[2J.png:"] * 2
+    assert all(line.isprintable() for line in said)
 
 
 def test_screening_again_without_flags_is_as_the_last_time(faces: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from equime import schema
 ROOT = Path(__file__).parents[1]
 
 FLOORS = (
-    "errors schema options optional locks pool cluster ray_session wording receipt terminal noise action_units"
+    "errors one_line schema options optional locks pool cluster ray_session wording receipt terminal noise action_units"
     " au_counts metrics mesh photo",
     "footer video face flow stage captioning.templates",
     "clip contact_sheet table marks splits scm.* causal prompts demographics taggers sidecar catalog",

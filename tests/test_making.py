@@ -32,7 +32,15 @@ EVEN, AGES = (1 / 6,) * 6, (0.2,) * 5
 PEOPLE = make_sources(60, EVEN, AGES, seed=4)
 LENIENT = PlanOptions(allow_shortfall=True)
 EVERYTHING = dataclasses.replace(
-    LENIENT, twins=6, dose=2, controls=("neutral", "macro"), per_emotion=2, max_repeats=2, pseudonyms=True, seed=5
+    LENIENT,
+    twins=6,
+    dose=2,
+    controls=("neutral", "macro"),
+    per_emotion=2,
+    max_repeats=2,
+    pseudonyms=True,
+    seed=5,
+    pseudonym_key=Path(__file__),
 )
 SAME = ("emotion", "action_units", "onset_ms", "apex_ms", "offset_ms", "noise_key", "seed", "prompt", "split")
 

@@ -146,6 +146,21 @@ def test_pseudonyms_hide_file_names(faces: Path, tmp_path: Path) -> None:
     assert "ann" not in json.dumps(public)
 
 
+def test_pseudonyms_are_keyed_by_the_workspace_or_by_a_file(faces: Path, tmp_path: Path) -> None:
+    folder, key = some(faces, tmp_path / "f", "ann"), tmp_path / "key"
+    key.write_text("kept apart")
+    named = {}
+    for name, given in (("one", None), ("two", None), ("three", key), ("four", key)):
+        plan(tmp_path / name, options(folder, pseudonyms=True, pseudonym_key=given), Warp.SHOWS)
+        assert plan(tmp_path / name, options(folder, pseudonyms=True), Warp.SHOWS).new_rows == 0
+        named[name] = rows(tmp_path / name)[0]["subject_id"]
+        secret = Table(tmp_path / name).settings["pseudonym_key"]
+        assert secret not in json.dumps(rows(tmp_path / name))
+    assert named["three"] == named["four"] and len(set(named.values())) == 3
+    with pytest.raises(EquimeError, match="pseudonyms of another key"):
+        plan(tmp_path / "one", options(folder, pseudonyms=True, pseudonym_key=key), Warp.SHOWS)
+
+
 def test_another_seed_is_refused_and_replace_says_what_goes_stale(faces: Path, tmp_path: Path) -> None:
     folder = some(faces, tmp_path / "faces", "ann", "bob")
     plan(tmp_path / "ws", options(folder), Warp.SHOWS)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import csv
+import errno
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from equime.errors import EquimeError
+from equime.photo import read_image
 from equime.screening.portraits import Portrait, inside, pseudonym, read_portraits
 
 
@@ -130,9 +134,9 @@ def test_a_path_may_not_leave_its_folder(tmp_path: Path) -> None:
     assert inside(root, "a/../b.png") == (root / "b.png").resolve()
 
 
-def test_pseudonyms_are_stable_and_differ_by_seed() -> None:
-    assert pseudonym("ann", 0) == pseudonym("ann", 0)
-    assert len({pseudonym(name, seed) for name in ("ann", "bob") for seed in (0, 1)}) == 4
+def test_pseudonyms_are_stable_and_differ_by_key() -> None:
+    assert pseudonym("ann", "a") == pseudonym("ann", "a")
+    assert len({pseudonym(name, key) for name in ("ann", "bob") for key in "ab"}) == 4
 
 
 @pytest.mark.parametrize(
@@ -142,6 +146,10 @@ def test_pseudonyms_are_stable_and_differ_by_seed() -> None:
         b" Subject_ID , Path ,gender\n006,a.png,f\n",
         b'subject_id;path;gender\n006;"a.png";f\n',
         b'"subject_id","path","gender"\n"006","a.png","f"\n',
+        b"subject_id,path,gender\r006,a.png,f\r",
+        b"\n\nsubject_id,path,gender\n\n006,a.png,f\n\n",
+        b"subject_id,path,gender,,\n006,a.png,f,,\n",
+        b"reason,subject_id,path,gender\nmine,006,a.png,f\n",
     ],
 )
 def test_tables_as_spreadsheets_write_them(tmp_path: Path, data: bytes) -> None:
@@ -166,3 +174,79 @@ def test_ids_that_clash_without_case_and_labels_that_disagree_are_rejected(tmp_p
     assert "only in case" in reasons["b.png"]
     assert "is female in a.png" in reasons["c.png"]
     assert "at most 64" in reasons["e.png"]
+
+
+def one_line_error(faces: Path) -> str:
+    with pytest.raises(EquimeError) as error:
+        read_portraits(faces)
+    assert str(error.value).isprintable()
+    return str(error.value)
+
+
+def test_a_column_twice_is_refused(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t.csv", "1,a.png,b.png", header="subject_id,path, Path ")
+    assert "columns ['path'] more than once" in one_line_error(table)
+    twice = pa.table([pa.array(["1"]), pa.array(["a.png"]), pa.array(["b.png"])], names=["subject_id", "path", "path"])
+    pq.write_table(twice, tmp_path / "t.parquet")
+    assert "columns ['path'] more than once" in one_line_error(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"subject_id,path\n1,a.png\n2\n", "expected 2 cells in line 3, got 1"),
+        (b'subject_id,path\n1,"a.png\n2,b.png\n', "unexpected end of data"),
+        (b"subject_id,path\n1," + b"x" * 200_000 + b"\n", "field larger than"),
+    ],
+)
+def test_a_damaged_table_is_one_line(tmp_path: Path, data: bytes, said: str) -> None:
+    (tmp_path / "t.csv").write_bytes(data)
+    assert said in one_line_error(tmp_path / "t.csv")
+
+
+def test_what_does_not_open_says_why_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    assert "got a pipe or device: " in one_line_error(tmp_path / "pipe.csv")
+    loop = tmp_path / "loop.csv"
+    assert one_line_error(loop) == f"cannot read the table of faces {loop}: {os.strerror(errno.ELOOP)}"
+    assert "no such folder" in one_line_error(tmp_path / "a\nb\x1b[31m.csv")
+    assert one_line_error(tmp_path / ("x" * 300)).endswith(f": {os.strerror(errno.ENAMETOOLONG)}")
+
+
+def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "self.png").symlink_to("self.png")
+    with pytest.raises(EquimeError, match=r"self\.png"):
+        read_image(inside(tmp_path, "self.png"))
+
+
+def test_a_file_name_that_is_not_text_is_left_out_by_a_name_that_prints(tmp_path: Path) -> None:
+    for name in (b"bad\xff.jpg", b"good.jpg"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
+    portraits, rejected = read_portraits(tmp_path)
+    assert [portrait.path for portrait in portraits] == ["good.jpg"]
+    assert [(one.path, one.reason.partition(":")[0]) for one in rejected] == [("bad\\xff.jpg", "name")]
+
+
+def test_reasons_print_in_a_line_whatever_the_names_hold(tmp_path: Path) -> None:
+    rows = [
+        ["\x1b[2J" * 400, "a.png"],
+        ["Ann", "b\n.png"],
+        ["Ann", "b\n.png"],
+        ["Bob", "c.png", "f"],
+        ["eve", "d", "\n"],
+    ]
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["subject_id", "path", "race"], *([*row, ""][:3] for row in rows)])
+    portraits, rejected = read_portraits(tmp_path / "t.csv")
+    assert [portrait.path for portrait in portraits] == ["b\n.png", "d"]
+    assert all(one.reason.isprintable() and len(one.reason) < 200 for one in rejected)
+    assert any("first as b\\n.png" in one.reason for one in rejected)
+
+
+def test_every_row_of_a_path_is_listed(tmp_path: Path) -> None:
+    rows = ("1,a.png,,,,,", "2,a.png,,,,,", "3,a.png,x,,,,", "4,a.png,,17,,,", "5,a.png,,,,no,", "a b,a.png,,,,,")
+    portraits, rejected = read_portraits(write_table(tmp_path / "t.csv", *rows))
+    assert [portrait.subject_id for portrait in portraits] == ["1"]
+    assert [one.path for one in rejected] == ["a.png"] * 5
+    assert len({one.reason for one in rejected}) == 5

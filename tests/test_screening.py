@@ -198,18 +198,41 @@ def test_the_defaults_keep_a_portrait_at_rest_and_leave_out_a_smile(at_ease: Mea
         ({"max_roll": 0.1}, "pose"),
         ({"min_sharpness": 0.9}, "sharpness"),
         ({"max_mouth_open": 0.001}, "mouth"),
-        ({"max_smile": -0.2}, "smile"),
+        ({"max_smile": 0}, "smile"),
         ({"min_eye_open": 0.9}, "eyes"),
         ({"min_eye_light": 3}, "eyes"),
-        ({"max_outside": -1}, "room"),
+        ({"max_outside": 0}, "room"),
         ({"glasses": False}, "glasses"),
     ],
 )
 def test_each_threshold_says_its_own_reason(at_ease: Measures, change: dict, kind: str) -> None:
-    reason = unfit(at_ease, at_ease.glasses, Screen(**change))
+    raised = dataclasses.replace(at_ease, smile=0.001, outside=0.01)  # the photo's own are under 0 and at 0
+    reason = unfit(raised, raised.glasses, Screen(**change))
     assert reason is not None
     assert reason.partition(":")[0] == kind
-    assert unfit(at_ease, at_ease.glasses, Screen(**change, screen=False)) is None
+    assert unfit(raised, raised.glasses, Screen(**change, screen=False)) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "limits", "told"),
+    [
+        ({"eye_distance": 69.6}, {}, "size: 69.6 px between the eyes, at least 70"),
+        ({"eye_distance": 69.98}, {}, "size: 69.98 px between the eyes, at least 70"),
+        ({"eye_distance": 41.23}, {}, "size: 41 px between the eyes, at least 70"),
+        ({"outside": 0.253}, {}, "room: 25.3 % of the clip outside the photo, at most 25 %"),
+        ({"yaw": -20.04}, {}, "pose: yaw of -20.04 degrees, at most 20"),
+        ({"roll": float("nan")}, {}, "pose: roll of nan degrees, at most 30"),
+        ({"sharpness": 0.1196}, {}, "sharpness: 0.1196, at least 0.12"),
+        ({"smile": 0.02502}, {}, "smile: corners lifted by 0.02502 of the eye distance, at most 0.025"),
+        ({"yaw": 21.0}, {"max_yaw": 20.6}, "pose: yaw of 21 degrees, at most 20.6"),
+    ],
+)
+def test_no_reason_contradicts_itself_by_rounding(at_ease: Measures, found: dict, limits: dict, told: str) -> None:
+    assert unfit(dataclasses.replace(at_ease, **found), None, Screen(**limits)) == told
+
+
+def test_an_age_just_under_the_least_is_not_rounded_up_to_it() -> None:
+    assert too_young(20.94, None, True, Screen()) == "age: 20.9 years, at least 21"
 
 
 def test_several_faces(at_ease: Measures) -> None:
@@ -246,19 +269,34 @@ def test_bands_count_by_their_lower_bound() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "message"),
     [
-        {"tagger": "packaged", "second_tagger": "packaged"},
-        {"min_age": 17},
-        {"min_age": float("nan")},
-        {"max_similarity": 0},
-        {"workers": 0},
-        {"max_faces": 0},
+        (
+            {"tagger": "packaged", "second_tagger": "packaged"},
+            "--second-tagger should differ from --tagger, got 'packaged' for both",
+        ),
+        ({"min_age": 5.0}, "--min-age should be 18 or more, got 5.0"),
+        ({"min_age": float("nan")}, "--min-age should be 18 or more, got nan"),
+        ({"max_similarity": 0}, "--max-similarity should be over 0 and up to 1, got 0"),
+        ({"max_similarity": float("nan")}, "--max-similarity should be over 0 and up to 1, got nan"),
+        ({"workers": 0}, "--workers should be 1 or more, got 0"),
+        ({"max_faces": 0}, "--max-faces should be 1 or more, got 0"),
+        ({"max_smile": -0.2}, "--max-smile should be 0 or more, got -0.2"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(wrong: dict) -> None:
-    with pytest.raises(EquimeError, match=r"got self\."):
+def test_what_cannot_be_meant_is_refused(wrong: dict, message: str) -> None:
+    with pytest.raises(EquimeError) as error:
         Screen(**wrong)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), -1.0])
+def test_no_threshold_can_be_switched_off_by_a_number_that_is_none(value: float) -> None:
+    thresholds = [field.name for field in dataclasses.fields(Screen) if field.type == "float"]
+    assert len(thresholds) == 12
+    for name in thresholds:
+        with pytest.raises(EquimeError, match=f"^--{name.replace('_', '-')} should be .*, got {value}$"):
+            Screen(**{name: value})
 
 
 def test_every_field_is_a_flag() -> None:

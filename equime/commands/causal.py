@@ -46,7 +46,8 @@ def _show(options: argparse.Namespace) -> int:
         from equime.scm.figure import draw
 
         draw(model, options.out, f"Causal model fitted from {origin}")
-    text = "\n".join([f"causal model of {origin}", *summary_lines(model)])
+    wrote = [f"wrote {options.out}"] if options.out else []
+    text = "\n".join([f"causal model of {origin}", *summary_lines(model), *wrote])
     say(options, text, {"model": origin, **summary(model)} if options.json else None)
     return 0
 
@@ -142,7 +143,10 @@ def _discover(options: argparse.Namespace) -> int:
     rows = {row["noise_key"] or index: row for index, row in enumerate(found)}  # twins and doses share their noise
     edges = discover(rows.values(), options.alpha)
     touching = [edge for edge in edges if {edge.first, edge.second} & set(ATTRIBUTES)]
-    verdict = "demographics touch nothing" if not touching else f"demographics are touched by {len(touching)} edges"
+    tried = [name for name in ATTRIBUTES if len({row[f"source_{name}"] for row in rows.values()}) > 1]
+    verdict = f"{' and '.join(tried)} touch nothing" if tried else "no demographic label varies, so none was tried"
+    if touching:
+        verdict = f"demographics are touched by {len(touching)} edges"
     text = "\n".join([*map(str, edges), f"{len(edges)} edges of {len(rows)} independent rows; {verdict}"])
     say(options, text, [{"first": e.first, "second": e.second, "mark": e.mark} for e in edges])
     return 0
@@ -160,7 +164,11 @@ def _model(path: Path | None) -> tuple[Any, str]:
 
     if path is None:
         return EmotionModel.from_tables(), "the packaged tables"
-    return EmotionModel.from_json(_attempt(partial(path.read_text, encoding="utf-8"), path)), path.name
+    text = _attempt(partial(path.read_text, encoding="utf-8"), path)
+    try:
+        return EmotionModel.from_json(text), path.name
+    except EquimeError as error:
+        raise EquimeError(f"{path}: {error}") from error
 
 
 def _write(path: Path, text: str) -> None:

@@ -56,7 +56,8 @@ def _plan(options: argparse.Namespace) -> int:
                 report = planning.plan(options.workspace, chosen, shows, tick, wrote)
     except planning.ShortfallError as error:
         _warn_of(error.rejected)
-        warn(str(error.equity))
+        for line in str(error.equity).splitlines():
+            warn(line)
         raise
     if report is None:
         raise EquimeError("nothing was changed")

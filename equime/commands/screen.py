@@ -27,6 +27,7 @@ def screen_flags(parser: argparse.ArgumentParser) -> None:
 def _screen(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from equime.one_line import one_line
     from equime.screening.gallery import gather
     from equime.screening.thresholds import Screen
 
@@ -37,18 +38,26 @@ def _screen(options: argparse.Namespace) -> int:
             bar.update(done - bar.n)
 
         sources = gather(options.workspace, from_flags(Screen, options), tick)
-    left_out = {source.path: source.reason for source in sources if source.reason}
-    shown = list(left_out.items())[: None if options.all else SHOWN]
+    left_out = [(source.path, source.reason) for source in sources if source.reason]  # a path may come twice
+    shown = left_out[: None if options.all else SHOWN]
     for path, reason in shown if not options.json else ():
-        warn(f"left out {path}: {reason}")
+        warn(one_line(f"left out {path}: {reason}"))
     if len(shown) < len(left_out) and not options.json:
         warn(f"left out {len(left_out) - len(shown)} more: add --all")
     for source in sources if not options.json else ():
         if source.note and not source.reason:
-            warn(f"{source.path}: {source.note}")
+            warn(one_line(f"{source.path}: {source.note}"))
     found = _counts(sources)
-    say(options, _text(found), found | {"left_out": left_out})
+    say(options, _text(found), found | {"left_out": _by_path(left_out)})
     return 0 if found["usable"] else 1
+
+
+def _by_path(reasons: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Reasons by path, those of one path together."""
+    found: dict[str, list[str]] = {}
+    for path, reason in reasons:
+        found.setdefault(path, []).append(reason)
+    return {path: "; ".join(several) for path, several in found.items()}
 
 
 def _counts(sources: Sequence[Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+from equime.one_line import one_line
 from equime.options import path_argument
 from equime.terminal import put
 
@@ -22,5 +23,5 @@ def say(options: argparse.Namespace, text: object, data: Any) -> None:
 
 
 def warn(text: str) -> None:
-    """One line on standard error."""
-    print(f"equime: {text}", file=sys.stderr)
+    """One line on standard error, whatever the names of files hold."""
+    print(f"equime: {one_line(text)}", file=sys.stderr)

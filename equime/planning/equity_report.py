@@ -136,7 +136,7 @@ def _balance(
 
 def _table(equity: Equity) -> list[str]:
     lines = [
-        f"{equity.identities:,} identities and {equity.clips:,} clips, by perceived labels; target: {equity.target}",
+        f"{_people(equity.identities)} and {equity.clips:,} clips, by perceived labels; target: {equity.target}",
         f"{'':8}{'groups':>6}{'evenness':>18}{'effective groups':>22}{'commonest : rarest':>22}",
         f"{'':8}{'':6}" + f"{'identities':>15}{'clips':>7}" * 3,
     ]
@@ -147,6 +147,10 @@ def _table(equity: Equity) -> list[str]:
     return lines
 
 
+def _people(number: int) -> str:
+    return f"{number:,} {'identity' if number == 1 else 'identities'}"
+
+
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}" if value < 10 else f"{value:.0f}"
 
@@ -155,9 +159,11 @@ def _verdict(equity: Equity) -> list[str]:
     head = equity.balances[equity.head]
     near = [_number(head.measures(what)["closeness"]) for what in WHAT]
     state = "reached" if equity.reached else "not reached"
-    lines = [
-        f"floor of {equity.floor:g} {state}: {equity.head} is {near[0]} in identities, {near[1]} in clips (1 = target)"
-    ]
+    if near == ["-", "-"]:
+        lines = [f"nobody has a {equity.head} label: whether the target of {equity.floor:g} is reached is unknown"]
+    else:
+        found = f"{near[0]} in identities, {near[1]} in clips (1 = target)"
+        lines = [f"{equity.head} balance of {equity.floor:g} {state}: {found}"]
     single = {name: balance for name, balance in equity.balances.items() if name != "joint"}
     for what, said in (("unlabelled", "without a label"), ("outside", "outside the target")):
         counted = [f"{getattr(b, what):,} of {name}" for name, b in single.items() if getattr(b, what)]

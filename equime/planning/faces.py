@@ -1,10 +1,12 @@
 """The faces of a plan: screened, under the names that the plan gives them, and still the pictures they were.
 
-sources = named(screened(Path("ws"), Screen(faces=Path("faces"))), pseudonyms=True, seed=0)
+sources = named(screened(Path("ws"), Screen(faces=Path("faces"))), pseudonym_key(Table("ws")))
 """
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -12,12 +14,14 @@ from pathlib import Path
 
 from equime.errors import EquimeError
 from equime.planning.planned import Planned
-from equime.planning.store import STAGE, require_whole
+from equime.planning.store import STAGE, keep, require_whole
 from equime.planning.targets import ATTRIBUTES, UNKNOWN
 from equime.screening.gallery import Source, gather, read_sources
 from equime.screening.portraits import faces_root, pseudonym
 from equime.screening.thresholds import Screen
 from equime.table import Table, is_workspace
+
+KEY = "pseudonym_key"
 
 
 def screened(
@@ -37,12 +41,31 @@ def screened(
     return gather(workspace, screen, tick) if given else read_sources(workspace)
 
 
-def named(sources: list[Source], pseudonyms: bool, seed: int) -> list[Source]:
-    """The sources under the subject ids that the plan will give them."""
-    if not pseudonyms:
+def named(sources: list[Source], key: str | None) -> list[Source]:
+    """The sources under pseudonyms made with a key, or, without one, under their own ids."""
+    if key is None:
         return sources
-    names = {source.subject_id: pseudonym(source.subject_id, seed) for source in sources}
+    names = {source.subject_id: pseudonym(source.subject_id, key) for source in sources}
     return [replace(source, subject_id=names[source.subject_id]) for source in sources]
+
+
+def pseudonym_key(table: Table, given: Path | None = None) -> str:
+    """The workspace's key of pseudonyms: made when it is first asked for, from a file given or else at random.
+
+    It stays in `workspace.json`, which is never exported: whoever holds it can tell who is who.
+
+    Raises:
+        EquimeError: The file does not read, or the workspace has another key.
+    """
+    known = table.settings.get(KEY)
+    try:
+        wanted = hashlib.sha256(given.read_bytes()).hexdigest() if given else known or secrets.token_hex(32)
+    except OSError as error:
+        raise EquimeError(f"cannot read the key {given}: {error.strerror}") from error
+    if known and wanted != known:
+        raise EquimeError(f"{table.path} has pseudonyms of another key: leave --pseudonym-key out")
+    keep(table, **{KEY: wanted})
+    return str(wanted)
 
 
 def root_of(screen: Screen, workspace: Path) -> Path:

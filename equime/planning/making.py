@@ -8,7 +8,6 @@ making.write(first=0)
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from equime.planning.planned import Planned
 from equime.planning.report import PlanReport
 from equime.planning.schedule import Schedule, kind
 from equime.planning.shots import Writer
-from equime.planning.store import Row, write_rows
+from equime.planning.store import Row, keep, write_rows
 from equime.screening.gallery import Source, rejected_by_group
 from equime.table import SHARD_ROWS, Table, write_atomically, writing
 
@@ -192,6 +191,8 @@ class Making:
         rows = self.table.shard_rows
         if self.options.shard_rows not in (SHARD_ROWS, rows):
             notes["--shard-rows"] = f"stays {rows}, as the workspace was made"
+        if self.options.subjects and len(self.schedule.cells) < self.options.subjects:
+            notes["--subjects"] = f"{len(self.schedule.cells)} of {self.options.subjects}: there are no more to choose"
         if self.targets.note:
             notes["--targets"] = self.targets.note
         found = Counter(kind(pair.contrast) for pair in self.schedule.pairs)
@@ -242,15 +243,8 @@ def read_model(path: Path) -> EmotionModel:
     """
     try:
         return EmotionModel.from_json(path.read_text())
+    except EquimeError as error:
+        raise EquimeError(f"{path}: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise EquimeError(f"cannot read the causal model {path}: {error}; make one with `equime causal fit`") from error
-
-
-def keep(table: Table, **settings: Any) -> Table:
-    """Remember settings of the workspace, such as where the faces are now: the folder may have moved."""
-    wanted = dict(table.settings) | settings
-    if wanted != table.settings:
-        path = table.path / "workspace.json"
-        with writing(path):
-            write_atomically(path, json.dumps(wanted, indent=1).encode())
-    return Table(table.path)
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise EquimeError(f"cannot read the causal model {path}: {why}; make one with `equime causal fit`") from error

@@ -38,6 +38,7 @@ class PlanOptions:
     model: Path | None = option(None, help="a model of `equime causal fit` (default: the packaged tables)")
     seed: int = option(0, help="seed of units, times and everything drawn")
     pseudonyms: bool | None = option(None, help="replace subject ids by pseudonyms (default: for CelebA-HQ)")
+    pseudonym_key: Path | None = option(None, help="file whose content keys the pseudonyms (default: a random key)")
     shard_rows: int = option(SHARD_ROWS, help="rows a shard, fixed when the workspace is first planned")
 
     def __post_init__(self) -> None:

@@ -17,13 +17,13 @@ from equime.causal import EmotionModel
 from equime.errors import EquimeError
 from equime.locks import hold
 from equime.planning import refill, strata
-from equime.planning.faces import by_subject, named, not_swapped, root_of, screened
-from equime.planning.making import MODEL, TABLES, keep, name_of, read_model, shown_by
+from equime.planning.faces import KEY, by_subject, named, not_swapped, root_of, screened
+from equime.planning.making import MODEL, TABLES, name_of, read_model, shown_by
 from equime.planning.options import PlanOptions
 from equime.planning.planned import Planned
 from equime.planning.report import PlanReport
 from equime.planning.shots import Shot, Writer, clip_id
-from equime.planning.store import STAGE, Row, require_whole, undo_unfinished, write_rows
+from equime.planning.store import STAGE, Row, keep, require_whole, undo_unfinished, write_rows
 from equime.screening.gallery import Source
 from equime.table import Table
 
@@ -49,7 +49,7 @@ def refill_plan(
     table = Table(workspace)
     require_whole(table)
     fields = _fields(table)
-    sources = named(screened(workspace, options.screen), bool(fields["pseudonyms"]), int(fields["seed"]))
+    sources = named(screened(workspace, options.screen), table.settings[KEY] if fields["pseudonyms"] else None)
     with hold(table.path / STAGE):
         undo_unfinished(table)
         planned, clips = Planned.read(table), strata.judged(table)

@@ -90,8 +90,9 @@ class PlanReport:
             f"plan: beside the balanced clips {beside}" if beside else "",
             f"plan: new matched pairs, not counterfactuals: {twins}" if twins else "",
             f"plan: {share:.1%} of the tables' unit marks are of units that no generator shows, and unplanned",
-            f"plan: about {cost['disk_gb']:g} GB; {cost['cpu_hours']:g} core hours with the packaged generator, or "
-            f"{cost['gpu_hours_distilled']:g} to {cost['gpu_hours_full']:g} GPU hours with LTX-Video 2B (estimated)",
+            f"plan: about {max(0.01, cost['disk_gb']):g} GB; {cost['cpu_hours']:g} core hours with the packaged "
+            f"generator, or {cost['gpu_hours_distilled']:g} to {cost['gpu_hours_full']:g} GPU hours with LTX-Video 2B "
+            "(estimated)",
         )
 
 

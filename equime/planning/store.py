@@ -96,3 +96,13 @@ def chunks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
 
 def _arrow(rows: list[Row]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema.GROUPS[STAGE])
+
+
+def keep(table: Table, **settings: Any) -> Table:
+    """Remember settings of the workspace, such as where the faces are now: the folder may have moved."""
+    before = Table(table.path).settings  # what `table` read may be older
+    if (wanted := {**before, **settings}) != before:
+        path = table.path / "workspace.json"
+        with writing(path):
+            write_atomically(path, json.dumps(wanted, indent=1).encode())
+    return Table(table.path)

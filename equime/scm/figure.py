@@ -129,7 +129,7 @@ def _units(axes: Any, model: EmotionModel) -> None:
         rests = ", ".join(f"{name} {share:.0%}" for name, share in one.shares.items())
         note = f"{one.mean:.2f} a clip\n{rests}"
         axes.text(len(units) - 0.4, row, note, va="center", fontsize=6.5, color=FAINT, linespacing=1.3)
-    axes.set_title("P(unit acts | emotion)", loc="left", fontsize=9, color=INK)
+    axes.set_title("P(unit acts | emotion); empty: under .01", loc="left", fontsize=9, color=INK)
     for side in axes.spines.values():
         side.set_visible(False)
 
@@ -149,7 +149,8 @@ def _intensities(axes: Any, model: EmotionModel) -> None:
             if share >= 0.03:
                 ink = "white" if letter in "DE" else INK
                 text = f"{letter}\n{_short(share)}" if len(shown) == 1 else letter
-                axes.text(start + share / 2, row, text, ha="center", va="center", fontsize=7, color=ink)
+                size = 7 if share >= 0.08 else 5  # narrow bars stand side by side
+                axes.text(start + share / 2, row, text, ha="center", va="center", fontsize=size, color=ink)
         left += width
     _bars(axes, list(shown), "Intensity shares (A trace ... E maximum)")
     axes.set_xlim(0, 1)
@@ -164,7 +165,7 @@ def _sides(axes: Any, model: EmotionModel) -> None:
         if max(found) > min(found):
             axes.plot((min(found), max(found)), (row, row), color=INK, linewidth=1)
     left = float(np.mean([one.left for one in model.sides.values()]))
-    _bars(axes, [f"AU {au}" for au in chances], f"P(one side only | unit);  left {_short(left)} of these")
+    _bars(axes, [f"AU {au}" for au in chances], f"P(one side only | unit);  {_short(left)} of these: left")
 
 
 def _one_sided(model: EmotionModel) -> list[int]:
@@ -196,7 +197,7 @@ def _times(axes: Any, model: EmotionModel) -> None:
     axes.set_ylim(bottom=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.legend(frameon=False, fontsize=7, loc="upper right")
-    title = "Times" if len(shown) == 1 else "Times (dashed: onset to apex; solid: onset to offset)"
+    title = "Density of times" if len(shown) == 1 else "Density of times (dashed: onset to apex; solid: to offset)"
     axes.set_title(title, loc="left", fontsize=9, color=INK)
 
 

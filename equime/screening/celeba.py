@@ -15,6 +15,7 @@ are annotators' impressions: `Male` is perceived gender (voted over an identity'
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -41,7 +42,7 @@ def is_celeba(folder: Path) -> bool:
     """
     if folder.name == PICTURES and (folder / "0.jpg").is_file():
         raise EquimeError(f"{folder} holds pictures without identities: give its parent {folder.parent}")
-    return any((folder / name).exists() for name in (PICTURES, f"{ATTRIBUTES}.txt", f"{ATTRIBUTES}.csv", MAPPING))
+    return any(os.path.exists(folder / name) for name in (PICTURES, f"{ATTRIBUTES}.txt", f"{ATTRIBUTES}.csv", MAPPING))
 
 
 def celeba_rows(folder: Path, parted_lips: bool = False) -> Iterator[dict[str, Any]]:
@@ -151,7 +152,9 @@ def _lines(path: Path) -> list[str]:
         raise _missing(path)
     try:
         return [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise EquimeError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise EquimeError(f"cannot read {path}: {error}") from error
 
 

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from equime.errors import EquimeError
 from equime.locks import hold
+from equime.one_line import one_line
 from equime.options import from_flags, result_fields
 from equime.screening.judging import Source as Source
 from equime.screening.judging import compare, compared_first, judge
@@ -125,7 +126,9 @@ def _placed(
             refused.append(portrait.left_out(f"picture: {error}"))
             continue
         if first := placed.get(path):
-            refused.append(portrait.left_out(f"name: named twice: first as {path} of subject {first.subject_id!r}"))
+            refused.append(
+                portrait.left_out(f"name: named twice: first as {one_line(path)} of subject {first.subject_id!r}")
+            )
         placed.setdefault(path, replace(portrait, path=path))
     return list(placed.values()), refused
 
@@ -165,9 +168,11 @@ def _read(workspace: Path) -> pa.Table:
     if not path.is_file():
         raise EquimeError(f"{workspace} has no screened faces: run `equime screen {workspace} --faces DIR`")
     try:
-        table = pq.read_table(path)
+        with path.open("rb") as file:
+            table = pq.read_table(file)
     except (pa.ArrowException, OSError) as error:
-        raise EquimeError(f"cannot read {path}: {str(error)[:200]}; delete it, and screen again") from error
+        why = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        raise EquimeError(f"cannot read {path}: {why}; delete it, and screen again") from error
     if not table.schema.equals(_COLUMNS):
         raise EquimeError(f"{path} has other columns than this version writes: delete it, and screen again")
     return table

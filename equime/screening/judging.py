@@ -16,11 +16,12 @@ from typing import Any, Final
 import numpy as np
 
 from equime.demographics import Tag, labels, vote
+from equime.one_line import one_line
 from equime.screening.appearance import THUMBNAIL, Measures
 from equime.screening.duplicates import likeness, pairs_above
 from equime.screening.looking import Look
 from equime.screening.portraits import Portrait, Rejected
-from equime.screening.thresholds import Screen, too_young, unfit
+from equime.screening.thresholds import Screen, told, too_young, unfit
 
 _NAN: Final = float("nan")
 _NOTHING: Final = (Tag(), None)
@@ -223,7 +224,7 @@ def _copies(sources: Sequence[Source], looks: Mapping[str, Look], options: Scree
         same = first.setdefault(source.sha256, source)
         if same is not source:
             whose = "" if same.subject_id == source.subject_id else f"subject {same.subject_id!r}: "
-            reasons[source.path] = f"copy: the same picture as {whose}{same.path}"
+            reasons[source.path] = f"copy: the same picture as {whose}{one_line(same.path)}"
     if options.screen:
         _near_copies([s for s in usable if s.path not in reasons], looks, options.max_similarity, reasons)
     return reasons
@@ -238,5 +239,5 @@ def _near_copies(usable: Sequence[Source], looks: Mapping[str, Look], most: floa
     for one, other, found in sorted(pairs, key=lambda pair: (pair[1], pair[0])):
         stays, goes = alike[one], alike[other]
         if stays.subject_id != goes.subject_id and not reasons.keys() & {stays.path, goes.path}:
-            near = f"copy: as subject {stays.subject_id!r}: {stays.path}, correlation {found:.3f}"
+            near = f"copy: as subject {stays.subject_id!r}: {one_line(stays.path)}, correlation {told(found, most, 3)}"
             reasons[goes.path] = f"{near}, at most {most:g}"

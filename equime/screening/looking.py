@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -24,6 +25,7 @@ import pyarrow.parquet as pq
 from equime.demographics import Tag, Tagger
 from equime.errors import EquimeError
 from equime.face import FaceFinder
+from equime.one_line import one_line
 from equime.photo import read_image
 from equime.pool import in_processes
 from equime.screening.appearance import VERSION, Measures, measure
@@ -183,10 +185,9 @@ def look_at(root: Path, path: str, finder: FaceFinder) -> tuple[Look, Any]:
     found = Look(path, *_stamp(root, path))
     try:
         whole = inside(root, path)
-        image = read_image(whole)
-        found.sha256 = hashlib.sha256(whole.read_bytes()).hexdigest()
-    except (EquimeError, OSError) as error:
-        found.problem = "picture: " + str(error).replace(f": {root.resolve() / path}", "")
+        image, found.sha256 = _opened(whole)
+    except EquimeError as error:
+        found.problem = f"picture: {error}"
         return found, None
     try:
         found.measures, crop = measure(image, finder)
@@ -194,6 +195,17 @@ def look_at(root: Path, path: str, finder: FaceFinder) -> tuple[Look, Any]:
         found.problem = f"face: {error}"
         return found, None
     return found, crop
+
+
+def _opened(path: Path) -> tuple[Any, str]:
+    """The picture and its hash; what is wrong with it without its path, which stands beside the reason."""
+    try:
+        return read_image(path), hashlib.sha256(path.read_bytes()).hexdigest()
+    except EquimeError as error:
+        why = str(error).replace(f": {one_line(path)}", "").replace(f" {one_line(path)}:", " it:")
+        raise EquimeError(why) from None
+    except OSError as error:
+        raise EquimeError(f"cannot read it: {error.strerror}") from error
 
 
 def _work(work: Looker, workers: int, count: Callable[[int], None]) -> None:
@@ -234,7 +246,7 @@ def _stamp(root: Path, path: str) -> tuple[int, int]:
         found = os.stat(root / path)
     except (OSError, ValueError):
         return -1, -1
-    return found.st_size, found.st_mtime_ns
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else (-1, -1)
 
 
 def _kept(folder: Path) -> Iterator[Look]:

@@ -12,22 +12,26 @@ cannot be used is returned with its reason and left out; the pictures are opened
 from __future__ import annotations
 
 import csv
-import hashlib
+import hmac
+import io
+import os
 import re
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from equime import schema
 from equime.errors import EquimeError
+from equime.one_line import one_line
 from equime.screening.celeba import celeba_rows, is_celeba
 
 LONGEST_ID = 64
+SHOWN = 60
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 COLUMNS = ("subject_id", "path", "gender", "age", "race", "neutral", "licence", "adult", "glasses")
 OLDEST = 120
@@ -75,7 +79,7 @@ class Rejected:
 
 def faces_root(faces: Path) -> Path:
     """The folder that relative picture paths start from: the folder itself, or the table's."""
-    return faces if faces.is_dir() else faces.parent
+    return faces if os.path.isdir(faces) else faces.parent
 
 
 def read_portraits(faces: Path, *, parted_lips: bool = False) -> tuple[list[Portrait], list[Rejected]]:
@@ -92,14 +96,10 @@ def read_portraits(faces: Path, *, parted_lips: bool = False) -> tuple[list[Port
     Raises:
         EquimeError: No such file, a folder without pictures, or a table without its two columns.
     """
-    if faces.is_dir() and not is_celeba(faces):
-        named = [Portrait(_id(path), path.relative_to(faces).as_posix()) for path in _pictures(faces)]
-        if not named:
-            raise EquimeError(f"no picture in {faces}: expected files ending in {sorted(PICTURES)}")
-        return _well_named(named, [], by=lambda portrait: portrait.subject_id)
-    if not faces.exists():
-        raise EquimeError(f"no such folder or table of faces: {faces}")
-    rows = celeba_rows(faces, parted_lips) if faces.is_dir() else _table_rows(faces)
+    is_folder = os.path.isdir(faces)
+    if is_folder and not is_celeba(faces):
+        return _in_folder(faces)
+    rows = celeba_rows(faces, parted_lips) if is_folder else _table_rows(faces)
     portraits, rejected = [], []
     for number, row in enumerate(rows, start=1):
         try:
@@ -117,22 +117,38 @@ def inside(root: Path, relative: str) -> Path:
     """`root / relative`, refused when it leaves `root`.
 
     Raises:
-        EquimeError: An absolute path, or one that climbs out.
+        EquimeError: An absolute path, one that climbs out, or a link to itself.
     """
     if not relative or "\0" in relative:
         raise EquimeError(f"expected the path of a picture, got {relative!r}")
-    path = (root / relative).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise EquimeError(f"{relative!r} leaves the folder of faces {root}: give a path inside it")
+    try:
+        path, whole = (root / relative).resolve(), root.resolve()
+    except (OSError, RuntimeError):  # Python before 3.13 raises RuntimeError for a loop
+        raise EquimeError(f"{relative!r} is a link that leads nowhere: give a picture") from None
+    if not path.is_relative_to(whole):
+        raise EquimeError(f"{relative!r} leaves the folder of faces {one_line(root)}: give a path inside it")
     return path
 
 
-def pseudonym(subject_id: str, seed: int) -> str:
-    """A name that does not show the subject's own: 12 hex digits of sha256 over seed and id.
+def pseudonym(subject_id: str, key: str) -> str:
+    """A name that does not show the subject's own: 12 hex digits of HMAC-SHA256 over the id.
 
-    It hides ids from readers, not from someone who holds both the seed and a list of candidate ids.
+    Without the key, not even someone with a list of all candidate ids can tell who it is.
     """
-    return "p" + hashlib.sha256(f"pseudonym/{seed}/{subject_id}".encode()).hexdigest()[:12]
+    return "p" + hmac.new(key.encode(), subject_id.encode(), "sha256").hexdigest()[:12]
+
+
+def _in_folder(faces: Path) -> tuple[list[Portrait], list[Rejected]]:
+    named, rejected = list[Portrait](), list[Rejected]()
+    for path in _pictures(faces):
+        relative = path.relative_to(faces).as_posix()
+        if (shown := os.fsencode(relative).decode("utf-8", "backslashreplace")) != relative:
+            rejected.append(Rejected(shown, "name: expected a file name in UTF-8: rename the file"))
+        else:
+            named.append(Portrait(_id(path), relative))
+    if not named and not rejected:
+        raise EquimeError(f"no picture in {one_line(faces)}: expected files ending in {sorted(PICTURES)}")
+    return _well_named(named, rejected, by=lambda portrait: portrait.subject_id)
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -154,44 +170,73 @@ def _well_named(
         same = subjects.setdefault(portrait.subject_id.lower(), portrait)
         if not schema.SUBJECT.fullmatch(portrait.subject_id) or len(portrait.subject_id) > LONGEST_ID:
             wanted = f"match {schema.SUBJECT.pattern} and have at most {LONGEST_ID} characters"
-            rejected.append(portrait.left_out(f"name: subject id should {wanted}, got {portrait.subject_id!r}"))
+            got = _cut(portrait.subject_id)
+            rejected.append(portrait.left_out(f"name: subject id should {wanted}, got {got}"))
         elif same.subject_id != portrait.subject_id:
             reason = f"name: subject id {portrait.subject_id!r} differs from {same.subject_id!r} only in case"
             rejected.append(portrait.left_out(reason))
         elif same.gender != portrait.gender:
-            reason = f"labels: subject {portrait.subject_id!r} is {same.gender or 'unlabelled'} in {same.path}"
+            known = f"{same.gender or 'unlabelled'} in {one_line(same.path)}"
+            reason = f"labels: subject {portrait.subject_id!r} is {known}"
             rejected.append(portrait.left_out(reason))
         elif (first := kept.setdefault(by(portrait), portrait)) is not portrait:
-            reason = f"name: named twice: first as {first.path} of subject {first.subject_id!r}"
+            reason = f"name: named twice: first as {one_line(first.path)} of subject {first.subject_id!r}"
             rejected.append(portrait.left_out(reason))
     return list(kept.values()), rejected
 
 
+def _cut(text: str) -> str:
+    """Quoted and escaped, and no longer than a line."""
+    return repr(text if len(text) <= SHOWN else text[:SHOWN] + "...")
+
+
 def _table_rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        table = pq.read_table(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise EquimeError(f"cannot read the table of faces {path} as UTF-8 CSV or Parquet: {why}") from error
-    table = table.rename_columns([name.strip().lower() for name in table.column_names])
-    if missing := [name for name in ("subject_id", "path") if name not in table.column_names]:
-        raise EquimeError(
-            f"{path} lacks the columns {missing}: found {table.column_names}, "
-            f"expected {list(COLUMNS)}, all but the first two optional"
-        )
-    rows: list[dict[str, Any]] = table.to_pylist()
+    named = one_line(path)
+    names, rows = _table(path, named)
+    names = [name.strip().lower() for name in names]
+    if twice := sorted({name for name in names if name in COLUMNS and names.count(name) > 1}):
+        raise EquimeError(f"{named} has the columns {twice} more than once: keep one of each")
+    if missing := [name for name in ("subject_id", "path") if name not in names]:
+        expected = f"{list(COLUMNS)}, all but the first two optional"
+        raise EquimeError(f"{named} lacks the columns {missing}: found {names}, expected {expected}")
     if not rows:
-        raise EquimeError(f"the table of faces {path} has no rows")
-    return rows
+        raise EquimeError(f"the table of faces {named} has no rows")
+    places = [(place, name) for place, name in enumerate(names) if name in COLUMNS]
+    return [{name: row[place] for place, name in places} for row in rows]
 
 
-def _read_csv(path: Path) -> pa.Table:
-    """A CSV with every column as text: a subject '006' keeps its zeros. Comma or semicolon, as its header has."""
-    header = path.read_bytes().partition(b"\n")[0].decode("utf-8-sig").rstrip("\r")
-    delimiter = max(",;\t", key=header.count)
-    names = next(csv.reader([header], delimiter=delimiter), [])
-    text = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-    return pa.csv.read_csv(path, convert_options=text, parse_options=pa.csv.ParseOptions(delimiter=delimiter))
+def _table(path: Path, named: str) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+    """The names of a table's columns, and its rows."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            raise EquimeError(f"expected a folder or a table of faces, got a pipe or device: {named}")
+        return _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+    except FileNotFoundError:
+        raise EquimeError(f"no such folder or table of faces: {named}") from None
+    except (pa.ArrowException, csv.Error, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise EquimeError(f"cannot read the table of faces {named}: {error.strerror}") from error
+        why = " ".join(str(error).split())[:200]
+        raise EquimeError(f"cannot read the table of faces {named} as UTF-8 CSV or Parquet: {why}") from error
+
+
+def _read_parquet(path: Path) -> tuple[list[str], list[tuple[Any, ...]]]:
+    with path.open("rb") as file:
+        table = pq.ParquetFile(file).read()
+    return table.column_names, list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    """A CSV of any line ends, every cell as text: a subject '006' keeps its zeros. Delimited as its header is."""
+    text = path.read_bytes().decode("utf-8-sig").lstrip("\r\n")
+    header = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), strict=True)
+    names, rows = next(reader, []), list[list[str]]()
+    for row in filter(None, reader):
+        if len(row) != len(names):
+            raise csv.Error(f"expected {len(names)} cells in line {reader.line_num}, got {len(row)}")
+        rows.append(row)
+    return names, rows
 
 
 def _portrait(row: Mapping[str, Any]) -> Portrait:
@@ -202,10 +247,10 @@ def _portrait(row: Mapping[str, Any]) -> Portrait:
     """
     text = _text(row)
     if text["gender"].lower() not in GENDER_WORDS:
-        raise EquimeError(f"labels: gender should be female, male or empty, got {text['gender']!r}")
+        raise EquimeError(f"labels: gender should be female, male or empty, got {_cut(text['gender'])}")
     race = text["race"].lower().replace("_", " ") or None
     if race not in (*schema.RACES, None):
-        raise EquimeError(f"labels: race should be one of {list(schema.RACES)} or empty, got {text['race']!r}")
+        raise EquimeError(f"labels: race should be one of {list(schema.RACES)} or empty, got {_cut(text['race'])}")
     age, years = _age(text["age"])
     return Portrait(
         subject_id=text["subject_id"],
@@ -228,7 +273,7 @@ def _yes(text: Mapping[str, str], column: str) -> bool:
     word = text[column].lower()
     if word not in TRUE_WORDS | FALSE_WORDS:
         expected = sorted(TRUE_WORDS | FALSE_WORDS)
-        raise EquimeError(f"labels: {column} should be one of {expected}, got {text[column]!r}")
+        raise EquimeError(f"labels: {column} should be one of {expected}, got {_cut(text[column])}")
     return word in TRUE_WORDS
 
 
@@ -246,5 +291,5 @@ def _age(text: str) -> tuple[str | None, float | None]:
         years = float("nan")
     band = schema.age_band(years) if years <= OLDEST else None
     if band is None:
-        raise EquimeError(f"age: should be 18 or more in years, or one of {list(schema.AGE_BANDS)}, got {text!r}")
+        raise EquimeError(f"age: should be 18 or more in years, or one of {list(schema.AGE_BANDS)}, got {_cut(text)}")
     return band, years

@@ -12,10 +12,11 @@ a threshold than others: look at the reasons by group, which `equime screen` pri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from equime.errors import EquimeError
 from equime.options import option
@@ -23,6 +24,9 @@ from equime.schema import AGE_BANDS
 from equime.screening.appearance import Measures
 
 TaggerName = Literal["none", "packaged", "deepface"]
+
+_LEAST: Final[Mapping[str, int]] = {"min_age": 18, "max_faces": 1, "workers": 1}
+"""Where the least that a number may be is not 0."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,16 @@ class Screen:
             EquimeError: A threshold out of its range, or one tagger as its own check.
         """
         if self.tagger == self.second_tagger != "none":
-            raise EquimeError(f"a second tagger should differ from the first, got {self.second_tagger = }")
-        if not self.min_age >= 18:
-            raise EquimeError(f"expected --min-age of 18 or more, got {self.min_age = }")
+            raise EquimeError(f"--second-tagger should differ from --tagger, got {self.tagger!r} for both")
         if not 0 < self.max_similarity <= 1:
-            raise EquimeError(f"expected --max-similarity over 0 and up to 1, got {self.max_similarity = }")
-        if self.workers < 1 or self.max_faces < 1:
-            raise EquimeError(f"expected at least 1, got {self.workers = } and {self.max_faces = }")
+            raise EquimeError(f"--max-similarity should be over 0 and up to 1, got {self.max_similarity}")
+        for field in fields(self):
+            value, least = getattr(self, field.name), _LEAST.get(field.name, 0)
+            # A threshold that is no number compares as false with everything: its check would be off.
+            if isinstance(value, (int, float)) and not least <= value < math.inf:
+                flag = "--" + field.name.replace("_", "-")
+                wanted = "finite" if value == math.inf else f"{least} or more"
+                raise EquimeError(f"{flag} should be {wanted}, got {value}")
 
 
 def unfit(measures: Measures, glasses: bool | None, options: Screen) -> str | None:
@@ -89,24 +96,36 @@ def _shortfalls(m: Measures, glasses: bool | None, o: Screen) -> Iterator[str]:
     if m.faces > o.max_faces:
         yield f"faces: {m.faces} in the photo, at most {o.max_faces}"
     if m.eye_distance < o.min_eye_distance:
-        yield f"size: {m.eye_distance:.0f} px between the eyes, at least {o.min_eye_distance:g}"
+        found, least = m.eye_distance, o.min_eye_distance
+        yield f"size: {told(found, least, 0)} px between the eyes, at least {least:g}"
     if m.outside > o.max_outside:
-        yield f"room: {m.outside:.0%} of the clip outside the photo, at most {o.max_outside:.0%}"
+        share, most = 100 * m.outside, 100 * o.max_outside
+        yield f"room: {told(share, most, 0)} % of the clip outside the photo, at most {most:g} %"
     for name, found, most in (("yaw", m.yaw, o.max_yaw), ("pitch", m.pitch, o.max_pitch), ("roll", m.roll, o.max_roll)):
         if not abs(found) <= most:
-            yield f"pose: {name} of {found:.0f} degrees, at most {most:g}"
+            yield f"pose: {name} of {told(found, math.copysign(most, found), 0)} degrees, at most {most:g}"
     if m.sharpness < o.min_sharpness:
-        yield f"sharpness: {m.sharpness:.3f}, at least {o.min_sharpness:g}"
+        yield f"sharpness: {told(m.sharpness, o.min_sharpness, 3)}, at least {o.min_sharpness:g}"
     if m.eye_open < o.min_eye_open:
-        yield f"eyes: open by {m.eye_open:.2f} of their width, at least {o.min_eye_open:g}"
+        yield f"eyes: open by {told(m.eye_open, o.min_eye_open, 2)} of their width, at least {o.min_eye_open:g}"
     if m.eye_light < o.min_eye_light:
-        yield f"eyes: {m.eye_light:.2f} of the cheeks' brightness under them, at least {o.min_eye_light:g}"
+        found, least = m.eye_light, o.min_eye_light
+        yield f"eyes: {told(found, least, 2)} of the cheeks' brightness under them, at least {least:g}"
     if m.mouth_open > o.max_mouth_open:
-        yield f"mouth: open by {m.mouth_open:.2f} of its width, at most {o.max_mouth_open:g}"
+        yield f"mouth: open by {told(m.mouth_open, o.max_mouth_open, 2)} of its width, at most {o.max_mouth_open:g}"
     if m.smile > o.max_smile:
-        yield f"smile: corners lifted by {m.smile:.3f} of the eye distance, at most {o.max_smile:g}"
+        yield f"smile: corners lifted by {told(m.smile, o.max_smile, 3)} of the eye distance, at most {o.max_smile:g}"
     if glasses and not o.glasses:
         yield "glasses: worn"
+
+
+def told(found: float, limit: float, digits: int) -> str:
+    """`found` with `digits` decimals, or as many more as show on which side of `limit` it lies."""
+    for more in range(digits, 10):
+        text = f"{found:.{more}f}"
+        if (float(text) < limit, float(text) > limit) == (found < limit, found > limit):
+            return text
+    return repr(found)
 
 
 def too_young(years: float | None, band: str | None, adult: bool, options: Screen) -> str | None:
@@ -120,7 +139,9 @@ def too_young(years: float | None, band: str | None, adult: bool, options: Scree
     """
     adult = adult or options.adults
     if years is not None:
-        return f"age: {years:.0f} years, at least {options.min_age:g}" if years < options.min_age else None
+        if years >= options.min_age:
+            return None
+        return f"age: {told(years, options.min_age, 0)} years, at least {options.min_age:g}"
     if adult:
         return None
     if band is None:
