@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
 from equime.errors import EquimeError
@@ -37,29 +38,36 @@ def joined(ray: ModuleType, workers: int, gpus: float) -> Iterator[None]:
         _require_place(ray, gpus, local=False)
         yield
         return
-    try:
-        with _interrupts_later():  # a cluster that is half started is not shut down whole
-            local = _connect(ray, workers)
-        _require_place(ray, gpus, local)
-        yield
-    finally:
-        ray.shutdown()
+    with ThreadPoolExecutor(1) as thread:  # what Ray starts ends with the thread that started it, so it waits too
+        try:
+            with _signals_later():  # a cluster that is half started is not shut down whole
+                local = thread.submit(_connect, ray, workers).result()
+            _require_place(ray, gpus, local)
+            yield
+        finally:
+            ray.shutdown()
 
 
 @contextlib.contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Ctrl-C in this block is heard after it. Blocking the signal is not enough: any thread may get it."""
+def _signals_later() -> Iterator[None]:
+    """Ctrl-C and SIGTERM in this block are heard after it. Blocking them is not enough: any thread may get them.
+
+    `ray.init` replaces the handlers of SIGTERM: Python's where it runs in the main thread, and the process's own where
+    it connects, which are ours again at the end. A SIGTERM in the milliseconds between connecting and that end is heard
+    all the same, but Ray prints its stack dump first.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     heard: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    before = {number: signal.signal(number, lambda n, _: heard.append(n)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if heard:
-        raise KeyboardInterrupt
+        signal.raise_signal(heard[0])
 
 
 def _connect(ray: ModuleType, workers: int) -> bool:

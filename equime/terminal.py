@@ -22,8 +22,10 @@ class Ended(KeyboardInterrupt):
 @contextlib.contextmanager
 def sigterm_heard() -> Iterator[None]:
     """Raise `Ended` on SIGTERM in this block, in the main thread, where nobody else listens."""
+    heard: list[int] = []
 
     def end(number: int, frame: object) -> None:
+        heard.append(number)
         raise Ended
 
     ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -31,6 +33,10 @@ def sigterm_heard() -> Iterator[None]:
         signal.signal(signal.SIGTERM, end)
     try:
         yield
+    except KeyboardInterrupt as stop:
+        if heard:  # Ray's waits catch it and raise a Ctrl-C of their own
+            raise Ended from stop
+        raise
     finally:
         if ours:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)

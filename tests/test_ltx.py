@@ -397,6 +397,51 @@ class TestKeys:
         assert not np.array_equal(frames, drawn(replace(maker, drive="prompt"), shot)[0])
 
 
+def spoilt(folder: Path, part: str, spoil: Callable[[str, torch.Tensor], torch.Tensor]) -> Path:
+    from safetensors.torch import load_file, save_file
+
+    [path] = (folder / part).glob("*.safetensors")
+    save_file({name: spoil(name, t) for name, t in load_file(path).items()}, path, metadata={"format": "pt"})
+    return folder
+
+
+class TestNoPicture:
+    @pytest.mark.parametrize(("part", "among"), [("transformer", ""), ("vae", "decoder.")])
+    def test_is_an_error_and_not_a_black_clip(self, tiny_models: Path, tmp_path: Path, part: str, among: str) -> None:
+        def spoil(name: str, tensor: torch.Tensor) -> torch.Tensor:
+            return tensor * (float("nan") if name.startswith(among) else 1)
+
+        folder = spoilt(copied(tiny_models / "image", tmp_path), part, spoil)
+        with pytest.raises(EquimeError, match=r"no picture \(NaN\): use --dtype bfloat16 or float32, or other weights"):
+            drawn(ltx(folder), scene(0))
+
+    def test_of_sums_beyond_float16_is_an_error(self, tiny_models: Path, tmp_path: Path) -> None:
+        folder = spoilt(
+            copied(tiny_models / "image", tmp_path),
+            "vae",
+            lambda name, tensor: tensor * (3e5 if name == "decoder.conv_out.conv.weight" else 1),
+        )
+        drawn(ltx(folder), scene(0))
+        with pytest.raises(EquimeError, match=r"no picture \(NaN\)"):
+            drawn(ltx(folder, dtype="float16"), scene(0))
+
+    @pytest.mark.parametrize("size", [1, 2])
+    def test_of_one_clip_leaves_the_one_beside_it(self, tiny_models: Path, tmp_path: Path, size: int) -> None:
+        brow = [piece for piece, _ in tiny_ltx.vocabulary()].index("▁brow")
+
+        def spoil(name: str, tensor: torch.Tensor) -> torch.Tensor:
+            if name == "shared.weight":
+                tensor[brow] = float("nan")
+            return tensor
+
+        maker = ltx(spoilt(copied(tiny_models / "image", tmp_path), "text_encoder", spoil), batch_size=size)
+        made = maker.clips([scene(0), scene(1, prompt="A brow."), scene(2)])
+        frames, _ = next(made)
+        assert same([frames], drawn(ltx(tiny_models / "image", batch_size=size), scene(0)))
+        with pytest.raises(EquimeError, match="no picture"):
+            next(made)
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("settings", "said"),
@@ -425,6 +470,15 @@ class TestRefused:
         with pytest.raises(EquimeError, match=said) as caught:
             ltx(tiny_models / "image", **settings).load()
         assert "\n" not in str(caught.value)
+
+    def test_what_a_library_says_is_cut_to_a_sentence(self, tiny_models: Path) -> None:
+        with pytest.raises(EquimeError) as caught:
+            ltx(tiny_models / "image", attention="_native_cudnn").load()
+        assert str(caught.value).startswith("cannot use --attention _native_cudnn here: ")
+        assert str(caught.value).count(". ") == 0 and "likely" not in str(caught.value)
+
+    def test_flex_attention_loads_without_advice(self, tiny_models: Path) -> None:
+        ltx(tiny_models / "image", attention="flex").load()  # a warning is an error here
 
     def test_sides_that_are_not_multiples_of_32(self, model: Path) -> None:
         with pytest.raises(EquimeError, match=r"expected sides that are multiples of 32, got height = 80, width = 80"):

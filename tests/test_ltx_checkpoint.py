@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -76,6 +78,9 @@ BROKEN: list[tuple[str, Callable[[Path], Any], str]] = [
     ("a tensor gone", lambda f: without_a_tensor(weights(f, "transformer")), r"1 tensors, .* first, are not in"),
     ("a word's tensor gone", lambda f: without_a_tensor(weights(f, "text_encoder")), r"1 tensors, .*; give --model a"),
     ("another shape", lambda f: changed(f / "vae/config.json", latent_channels=4), r"cannot load model from"),
+    ("words of another shape", lambda f: changed(f / "text_encoder/config.json", d_model=32), r"\d+ tensors, .* shape"),
+    ("a layer gone", lambda f: changed(f / "transformer/config.json", num_layers=2), r"\d+ tensors, .*, are not in"),
+    ("words' layer gone", lambda f: changed(f / "text_encoder/config.json", num_layers=2), r"\d+ tensors, .* not in"),
     (
         "shifted by size",
         lambda f: changed(f / "scheduler/scheduler_config.json", use_dynamic_shifting=True),
@@ -84,18 +89,41 @@ BROKEN: list[tuple[str, Callable[[Path], Any], str]] = [
 ]
 
 
+@contextlib.contextmanager
+def heard(handler: logging.Handler) -> Iterator[None]:
+    """What the libraries log: they do not pass it on."""
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
 class TestFolder:
     @pytest.mark.parametrize(("spoil", "said"), [b[1:] for b in BROKEN], ids=[b[0] for b in BROKEN])
-    def test_that_is_broken_costs_one_line(self, folder: Path, spoil: Callable[[Path], Any], said: str) -> None:
+    def test_that_is_broken_costs_one_line(
+        self, folder: Path, spoil: Callable[[Path], Any], said: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
         spoil(folder)
-        with pytest.raises(EquimeError, match=said) as caught:
+        with heard(caplog.handler), pytest.raises(EquimeError, match=said) as caught:
             LTX(model=str(folder), pipeline="condition", device="cpu").load()
         assert "\n" not in str(caught.value)
+        assert "http" not in str(caught.value) and len(str(caught.value)) < 300 + len(str(folder))
+        assert caplog.messages == []
 
     def test_that_is_not_there(self, tmp_path: Path) -> None:
         for name in (str(tmp_path / "none"), "./none", "~/none/here", "none"):
             with pytest.raises(EquimeError, match=r"no such model folder: .*; give --model a folder or a Hub id"):
                 find(name, None)
+
+    @pytest.mark.parametrize("name", ["", " "])
+    def test_that_has_no_name(self, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(folder)
+        with pytest.raises(EquimeError, match=r"expected a folder or Hub id, got an empty one"):
+            find(name, None)
 
     def test_has_no_revisions(self, folder: Path) -> None:
         with pytest.raises(EquimeError, match=r"leave out --revision main"):

@@ -29,9 +29,15 @@ def stage_flags(name: str) -> Callable[[argparse.ArgumentParser], None]:
 
 
 def share(text: str) -> tuple[int, int]:
-    """`i/n` as two numbers."""
+    """`i/n` as two numbers.
+
+    Raises:
+        argparse.ArgumentTypeError: Anything else, or no 0 <= i < n.
+    """
     index, _, count = text.partition("/")
-    return int(index), int(count)
+    if index.isdecimal() and count.isdecimal() and int(index) < int(count):
+        return int(index), int(count)
+    raise argparse.ArgumentTypeError(f"expected i/n with 0 <= i < n, such as 0/4, got {text!r}")
 
 
 def _run_stage(name: str, options: argparse.Namespace) -> int:

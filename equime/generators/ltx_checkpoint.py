@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ WEIGHTS = ("transformer", "vae", "text_encoder")
 COMPONENTS = (*WEIGHTS, "tokenizer", "scheduler")
 TOKENIZERS = ("spiece.model", "tokenizer.json")
 EDGE_BYTES = 1 << 20
+SAID_LENGTH = 160
 OTHER = "give --model a whole one, such as `hf download ID --revision SHA --local-dir DIR` brings"
 
 
@@ -61,6 +63,8 @@ def find(model: str, revision: str | None) -> Checkpoint:
         EquimeError: No such folder, Hub model or revision, no access, no connection, files missing, or a model that
             is not an LTX-Video one.
     """
+    if not model.strip():
+        raise EquimeError(f"expected a folder or Hub id, got an empty one: {model = }; give --model one")
     folder = Path(model).expanduser()
     if folder.is_dir():
         if revision is not None:
@@ -111,6 +115,13 @@ def digest(folder: Path) -> str:
     return f"sha256:{hasher.hexdigest()[:16]}"
 
 
+def first_sentence(error: Exception) -> str:
+    """What a library says is wrong, at most 160 characters of it: what follows is advice on the library."""
+    said = " ".join(str(error).split())
+    sentence = re.split(r"(?<=[.!?]) ", said)[0].rstrip(".") or type(error).__name__
+    return sentence if len(sentence) <= SAID_LENGTH else f"{sentence[: SAID_LENGTH - 3]}..."
+
+
 def _absent(part: Path, remedy: str) -> list[str]:
     """Files of weights that a component should have and has not."""
     indexes = list(part.glob("*.safetensors.index.json"))
@@ -126,7 +137,7 @@ def _json(path: Path, remedy: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise EquimeError(f"no {path.name} in {path.parent}: not a `diffusers` model; {remedy}") from error
     except (OSError, ValueError) as error:
-        raise EquimeError(f"cannot read {path}: {error}; {remedy}") from error
+        raise EquimeError(f"cannot read {path}: {first_sentence(error)}; {remedy}") from error
     if not isinstance(value, dict):
         raise EquimeError(f"expected a JSON object in {path}; {remedy}")
     return value
@@ -150,8 +161,8 @@ def _snapshot(model: str, revision: str | None) -> Path:
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise EquimeError(f"no folder and no Hub model of this name: {model}; if private, `hf auth login`") from error
     except Exception as error:  # offline, by setting or by accident: each client version has its own exceptions
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise EquimeError(f"cannot download {model} ({said[0]}); on a machine with a connection run {again}") from error
+        why = first_sentence(error)
+        raise EquimeError(f"cannot download {model} ({why}); on a machine with a connection run {again}") from error
 
 
 def _download(model: str, revision: str | None) -> str:

@@ -111,7 +111,7 @@ class Draw:
         """Frames uint8 (144, H, W, 3) and a note for each clip of one batch, which have `alike` in common.
 
         Raises:
-            EquimeError: Too little memory for one clip.
+            EquimeError: Too little memory for one clip, or numbers that are no picture.
         """
         latents, note = self._latents(jobs, embedded)
         for job, latent in zip(jobs, latents, strict=True):
@@ -192,6 +192,7 @@ class Draw:
         """uint8 (frames, H, W, 3) of one clip's latents."""
         torch = need("torch", extra="generate")
         vae = self.pipe.vae
+        _require_finite(latents)
         with torch.no_grad():
             latents = self.pipe._denormalize_latents(
                 latents, vae.latents_mean, vae.latents_std, vae.config.scaling_factor
@@ -202,6 +203,7 @@ class Draw:
                 latents = torch.lerp(latents, drawn.to(latents.device), self.decode_noise)
                 timestep = torch.tensor([self.decode_timestep], device=latents.device, dtype=latents.dtype)
             video = vae.decode(latents, timestep, return_dict=False)[0][0].float()
+            _require_finite(video)
             grey = (video / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
         frames: Array = grey.permute(1, 2, 3, 0).contiguous().cpu().numpy()
         return frames
@@ -238,6 +240,14 @@ def generator(seed: int, name: str) -> Any:
     words = noise(seed, name).integers(0, 1 << 32, MT_WORDS, dtype=np.int64)
     state.view(torch.int64)[MT_AT : MT_AT + MT_WORDS] = torch.from_numpy(words)
     return made.set_state(state)
+
+
+def _require_finite(drawn: Any) -> None:
+    """Weights that are broken, or sums beyond float16, would else end as a black clip."""
+    if not drawn.isfinite().all():
+        raise EquimeError(
+            "the model drew no picture (NaN): use --dtype bfloat16 or float32, or other weights with --model"
+        )
 
 
 @contextmanager

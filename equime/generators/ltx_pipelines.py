@@ -11,6 +11,7 @@ with the first clip's noise only; here they get its mean, clip by clip.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from equime.errors import EquimeError
-from equime.generators.ltx_checkpoint import Checkpoint
+from equime.generators.ltx_checkpoint import Checkpoint, first_sentence
 from equime.optional import need
 
 EXTRA = "generate"
@@ -124,7 +125,7 @@ def tune(pipe: Any, placing: Placing, attention: str, compile: bool, vae_tiling:
         if attention != "native":
             _attend(placing)
     except (RuntimeError, ValueError, ImportError) as error:
-        raise EquimeError(f"cannot use --attention {attention} here: {_first_line(error)}") from error
+        raise EquimeError(f"cannot use --attention {attention} here: {first_sentence(error)}") from error
     if vae_tiling:
         pipe.vae.enable_tiling(TILE, TILE, None, TILE * 3 // 4, TILE * 3 // 4)
         pipe.vae.use_framewise_decoding = True
@@ -150,22 +151,27 @@ def _attend(placing: Placing) -> None:
     dispatch = need("diffusers.models.attention_dispatch", extra=EXTRA).dispatch_attention_fn
     query = torch.ones(1, 8, 2, 64, device=placing.device, dtype=placing.dtype)
     mask = torch.zeros(1, 1, 8, 8, device=placing.device, dtype=placing.dtype)
-    dispatch(query, query, query, attn_mask=mask)
+    with warnings.catch_warnings():  # flex tells once of torch.compile, which `tune` comes to later
+        warnings.simplefilter("ignore", UserWarning)
+        dispatch(query, query, query, attn_mask=mask)
 
 
 def _part(name: str, cls: Any, checkpoint: Checkpoint, placing: Placing) -> Any:
     """A component with all of its weights."""
+    transformers = {"dtype": placing.dtype, "ignore_mismatched_sizes": True}  # it lists them, its error does not
+    own = transformers if name == "text_encoder" else {"torch_dtype": placing.dtype}
     model, found = cls.from_pretrained(
         checkpoint.folder,
         subfolder=name,
         use_safetensors=True,
         output_loading_info=True,
-        **{"dtype" if name == "text_encoder" else "torch_dtype": placing.dtype},
+        **own,
     )
+    where = f"in {checkpoint.folder / name}"
     if missing := sorted(found["missing_keys"]):
-        raise EquimeError(
-            f"{len(missing)} tensors, {missing[0]} first, are not in {checkpoint.folder / name}; {checkpoint.remedy}"
-        )
+        raise EquimeError(f"{len(missing)} tensors, {missing[0]} first, are not {where}; {checkpoint.remedy}")
+    if other := sorted(key for key, *_ in found["mismatched_keys"]):
+        raise EquimeError(f"{len(other)} tensors, {other[0]} first, have another shape {where}; {checkpoint.remedy}")
     if placing.device.type == "cpu":
         for tensor in (*model.parameters(), *model.buffers()):
             tensor.data = tensor.data.clone()  # in a mapped file they lie at any address, on which a CPU's sums depend
@@ -187,7 +193,7 @@ def _encode_to_mean(vae: Any) -> None:
 def _loading(checkpoint: Checkpoint) -> Iterator[None]:
     torch = need("torch", extra=EXTRA)
     try:
-        with _no_bars():
+        with _no_bars(), quiet("diffusers"), quiet("transformers"):
             yield
     except EquimeError:
         raise
@@ -195,7 +201,7 @@ def _loading(checkpoint: Checkpoint) -> Iterator[None]:
         raise EquimeError(f"too little GPU memory to load {checkpoint.name}: {LEVERS}") from error
     except Exception as error:  # each library and file format has its own exceptions for a broken file
         raise EquimeError(
-            f"cannot load {checkpoint.name} from {checkpoint.folder} ({_first_line(error)}); {checkpoint.remedy}"
+            f"cannot load {checkpoint.name} from {checkpoint.folder} ({first_sentence(error)}); {checkpoint.remedy}"
         ) from error
 
 
@@ -211,7 +217,3 @@ def _no_bars() -> Iterator[None]:
     finally:
         for library in shown:
             library.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
