@@ -17,6 +17,13 @@ def portrait() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def hopper() -> Image.Image:
+    """A portrait at rest (Grace Hopper, U.S. Navy, public domain), as matplotlib ships it."""
+    matplotlib = pytest.importorskip("matplotlib")
+    return Image.open(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg").convert("RGB")
+
+
+@pytest.fixture(scope="session")
 def faces(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> Path:
     """A folder of six different pictures of one real face: ann, bob, cat, dan, eve, fay."""
     folder = tmp_path_factory.mktemp("faces")

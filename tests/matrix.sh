@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Without any extra: the loader on the oldest `datasets` with the oldest Python at hand, then the fast suite on the
-# newest `datasets` with every other Python from 3.11 on (with the one there is, where there is but one). What needs
-# torch, torchcodec or decord is left out by the tests themselves.
+# Without any extra: the loader on the oldest `datasets` with the oldest Python at hand, the loader on the newest
+# `datasets` with every Python between, and the fast suite with the newest Python (the one there is, where there is but
+# one). What needs an optional package is left out by the tests themselves.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,8 +33,9 @@ check() { # python, requirement, tests...
 
 mapfile -t found < <(pythons)
 [ "${#found[@]}" -gt 0 ] || { echo "no Python from 3.11 on was found" >&2; exit 1; }
-check "${found[0]}" "datasets==4.0.0" tests/test_{loader,import_hook,hub_loading,hub_layout,tree,clip}.py
-[ "${#found[@]}" -eq 1 ] || found=("${found[@]:1}")
-for python in "${found[@]}"; do
-    check "$python" "datasets>=5"
+loader=(tests/test_{loader,import_hook,hub_loading,hub_layout,tree,clip}.py)
+check "${found[0]}" "datasets==4.0.0" "${loader[@]}"
+for ((between = 1; between < ${#found[@]} - 1; between++)); do
+    check "${found[between]}" "datasets>=5" "${loader[@]}"
 done
+check "${found[-1]}" "datasets>=5"

@@ -8,9 +8,12 @@ import json
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import c2pa
 import numpy as np
 import pytest
+
+c2pa = pytest.importorskip("c2pa")
+pytest.importorskip("cryptography")
+
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa

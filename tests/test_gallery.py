@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
-import importlib.util
 import json
 import os
 import signal
@@ -35,14 +34,6 @@ from equime.screening.portraits import Portrait
 from equime.screening.thresholds import Screen
 from equime.table import is_workspace
 from equime.taggers import tagger
-
-# A portrait at rest (Grace Hopper, U.S. Navy, public domain), as matplotlib ships it.
-HOPPER = Path(str(importlib.util.find_spec("matplotlib").origin)).parent / "mpl-data/sample_data/grace_hopper.jpg"
-
-
-@pytest.fixture(scope="module")
-def hopper() -> Image.Image:
-    return Image.open(HOPPER).convert("RGB")
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
 import pytest
 import tiny_ltx
-import torch
 from PIL import Image
 
 from equime.action_units import parse
@@ -29,6 +27,9 @@ from equime.generators.scene import Scene, Still
 from equime.generators.slowdown import slowest, window
 from equime.generators.warp import Warp
 from equime.options import result_fields
+
+torch = pytest.importorskip("torch")
+diffusers = pytest.importorskip("diffusers")
 
 # The schedulers of diffusers hand their own timesteps to numpy.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

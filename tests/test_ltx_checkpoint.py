@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 import tiny_ltx
-import torch
 from hub_server import Handler, Hub
 
 from equime.errors import EquimeError
 from equime.generators.ltx import LTX
 from equime.generators.ltx_checkpoint import Checkpoint, digest, find
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("diffusers")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,6 @@ from equime.screening.appearance import THUMBNAIL, Measures, at_rest, measure, o
 from equime.screening.duplicates import likeness, pairs_above
 from equime.screening.thresholds import Screen, lower_bound, too_young, unfit
 
-# A portrait at rest in glasses (Grace Hopper, U.S. Navy, public domain), as matplotlib ships it.
-HOPPER = Path(str(importlib.util.find_spec("matplotlib").origin)).parent / "mpl-data/sample_data/grace_hopper.jpg"
-
 
 @pytest.fixture(scope="module")
 def finder() -> FaceFinder:
@@ -32,8 +28,8 @@ def finder() -> FaceFinder:
 
 
 @pytest.fixture(scope="module")
-def hopper() -> np.ndarray:
-    return np.asarray(Image.open(HOPPER).convert("RGB"))
+def hopper(hopper: Image.Image) -> np.ndarray:
+    return np.asarray(hopper)
 
 
 @pytest.fixture(scope="module")
