@@ -6,7 +6,7 @@ whether groups are accepted alike.
 Why: acceptance selects, and a balanced plan with an uneven filter is an uneven data set. Controls and dose sweeps are
 not part of the balance and are left out.
 
-    python -c "from equime import strata, table; print(strata.acceptance(strata.judged(table.Table('ws'))))"
+    python -c "from equime.planning.strata import *; print(acceptance(judged(Table('ws'))))"
 """
 
 from __future__ import annotations
