@@ -4,11 +4,11 @@ import hashlib
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 import pytest
+from counted import pooled, share
 from scipy import stats
 
 from equime.action_units import INTENSITIES
@@ -41,20 +41,6 @@ def draw(emotion: str, index: int, model: EmotionModel = MODEL) -> Programme:
 @pytest.fixture(scope="module")
 def programmes() -> dict[str, list[Programme]]:
     return {emotion: [draw(emotion, index) for index in range(DRAWS // 5)] for emotion in EMOTIONS}
-
-
-def share(table: Mapping[tuple[int, ...], float], *units: int) -> float:
-    return math.fsum(chance for key, chance in table.items() if set(units) <= set(key))
-
-
-def pooled(emotion: str) -> tuple[int, Counter[int], Counter[tuple[int, int]]]:
-    tables = [COUNTS[name][emotion] for name in ("casme2", "samm") if emotion in COUNTS[name]]
-    units: Counter[int] = Counter()
-    pairs: Counter[tuple[int, int]] = Counter()
-    for table in tables:
-        units.update(table.au)
-        pairs.update(table.pairs)
-    return sum(table.n for table in tables), units, pairs
 
 
 def within(found: float, expected: float, n: float, deviations: float = 4.5) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equime import flow
+from equime import flow, schema
 from equime.action_units import parse
 from equime.causal import EmotionModel, noise
 from equime.errors import EquimeError
@@ -94,3 +96,17 @@ def test_flow_finds_the_planned_times_in_a_clip_that_was_generated_slowed(portra
     down = np.mean([flow.project(traces["mouth_corner", side], (0, 1)) for side in "RL"], 0)
     found = [(stretch.first + place) * FRAME_MS for place in flow.crossings(down - np.median(down[:3]))]
     assert np.abs(np.subtract(found, times)).max() < 0.75 * FRAME_MS
+
+
+@pytest.mark.parametrize(("k", "told"), [(1, 0.14), (2, 0.66), (4, 0.97), (6, 0.997)])
+def test_the_share_of_apexes_with_a_latent_step_of_their_own_is_as_documented(k: int, told: float) -> None:
+    """A step is the first frame, or eight frames after it."""
+    model, draws = EmotionModel.from_tables(), 4000
+    own = 0
+    for seed in range(draws):
+        shown = model.sample(schema.EMOTIONS[seed % len(schema.EMOTIONS)], partial(noise, seed))
+        times = (shown.onset_ms, shown.apex_ms, shown.offset_ms)
+        stretch = window(*times, k)
+        onset, apex, offset = ((round(stretch.planned_frame(ms)) + 7) // 8 for ms in times)
+        own += onset < apex < offset
+    assert own / draws == pytest.approx(told, abs=0.02)

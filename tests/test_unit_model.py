@@ -4,10 +4,10 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from counted import pooled, share
 from scipy import stats
 
 from equime.au_counts import COUNTS, Counts
@@ -19,20 +19,6 @@ from equime.scm.unit_model import NEVER, PROTOTYPE, Block, Outcome, UnitModel, b
 DRAWS = 20_000
 WELL_CODED = ("happiness", "surprise", "anger", "disgust")
 WHOLE = {emotion: fit_units(emotion, COUNTS, WEIGHTS) for emotion in EMOTIONS}
-
-
-def share(table: Mapping[Outcome, float], *units: int) -> float:
-    return math.fsum(chance for key, chance in table.items() if set(units) <= set(key))
-
-
-def pooled(emotion: str) -> tuple[int, Counter[int], Counter[tuple[int, int]]]:
-    tables = [COUNTS[name][emotion] for name in ("casme2", "samm") if emotion in COUNTS[name]]
-    units: Counter[int] = Counter()
-    pairs: Counter[tuple[int, int]] = Counter()
-    for table in tables:
-        units.update(table.au)
-        pairs.update(table.pairs)
-    return sum(table.n for table in tables), units, pairs
 
 
 BLOCKS = (

@@ -161,14 +161,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 def _model(path: Path | None) -> tuple[Any, str]:
     """The model of a file, or of the packaged tables, and what to call it."""
     from equime.causal import EmotionModel
+    from equime.planning.making import read_model
 
     if path is None:
         return EmotionModel.from_tables(), "the packaged tables"
-    text = _attempt(partial(path.read_text, encoding="utf-8"), path)
-    try:
-        return EmotionModel.from_json(text), path.name
-    except EquimeError as error:
-        raise EquimeError(f"{path}: {error}") from error
+    return read_model(path), path.name
 
 
 def _write(path: Path, text: str) -> None:

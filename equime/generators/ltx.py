@@ -7,7 +7,7 @@ can show what a warp cannot, creases, teeth, skin, a gaze; what it did show is f
     equime generate ws --generator ltx --model Lightricks/LTX-Video-0.9.5 --pipeline condition --drive keyframes
 
 When it can move: one step of its latents covers 8 frames, 333 ms at 24 fps. Of 4,000 times drawn by
-`equime.causal.EmotionModel`, the apex has a step of its own, apart from the onset's and the offset's, in 13 % at
+`equime.causal.EmotionModel`, the apex has a step of its own, apart from the onset's and the offset's, in 14 % at
 natural speed, 66 % with `--slowdown 2`, 97 % with 4 and 99.7 % with 6; at 8, 58 % of the expressions are too long for
 145 frames and are slowed as much as fits. A key frame lies within half a generated frame of its planned time: 21 ms at
 natural speed, 5 ms with `--slowdown 4`. Whether a model keeps to either is not known before its clips are scored.

@@ -242,7 +242,7 @@ def read_model(path: Path) -> EmotionModel:
         EquimeError: The file is not there, or holds no model.
     """
     try:
-        return EmotionModel.from_json(path.read_text())
+        return EmotionModel.from_json(path.read_text(encoding="utf-8"))
     except EquimeError as error:
         raise EquimeError(f"{path}: {error}") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,17 +27,14 @@ from equime.one_line import one_line
 from equime.options import from_flags, result_fields
 from equime.screening.judging import Source as Source
 from equime.screening.judging import compare, compared_first, judge
-from equime.screening.looking import FOLDER, keep, look
+from equime.screening.looking import FOLDER, columns_of, keep, look
 from equime.screening.portraits import Portrait, Rejected, faces_root, inside, read_portraits
 from equime.screening.thresholds import Screen
 from equime.table import Table, replacing, writing
 
 FILE: Final = "sources.parquet"
 _KEY: Final = b"equime"
-_TYPES: Final[Mapping[str, pa.DataType]] = {"float": pa.float64(), "bool": pa.bool_(), "int": pa.int32()}
-_COLUMNS: Final = pa.schema(
-    [(f.name, _TYPES.get(str(f.type).removesuffix(" | None"), pa.string())) for f in fields(Source)]
-)
+_COLUMNS: Final = pa.schema(columns_of(Source))
 
 
 def gather(

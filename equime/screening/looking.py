@@ -39,7 +39,14 @@ CROPS: Final = 16
 """Aligned crops held at a time, for the taggers."""
 
 _TYPES: Final[Mapping[str, pa.DataType]] = {"float": pa.float64(), "bool": pa.bool_(), "int": pa.int32()}
-_MEASURES: Final = [(f.name, _TYPES.get(str(f.type), pa.string())) for f in fields(Measures)][:-1]
+
+
+def columns_of(cls: type) -> list[tuple[str, pa.DataType]]:
+    """The fields of a dataclass as Parquet columns."""
+    return [(f.name, _TYPES.get(str(f.type).removesuffix(" | None"), pa.string())) for f in fields(cls)]
+
+
+_MEASURES: Final = columns_of(Measures)[:-1]
 _COLUMNS: Final = pa.schema(
     [
         *[("path", pa.string()), ("size", pa.int64()), ("mtime_ns", pa.int64()), ("version", pa.int32())],
