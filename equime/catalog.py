@@ -222,7 +222,9 @@ def shard(table: Table, group: str, index: int, columns: Sequence[str]) -> tuple
     wanted = [schema.GROUPS[group].field(name) for name in columns]
     try:
         # Small files are read whole: one system call, and none of pyarrow's file system lookups.
-        with pq.ParquetFile(path if group == VIDEO_GROUP else pa.BufferReader(path.read_bytes())) as file:
+        # No thread of Arrow's may hold Python's bytes: see `remote.RowGroups`.
+        source = path if group == VIDEO_GROUP else pa.BufferReader(path.read_bytes())
+        with pq.ParquetFile(source, pre_buffer=False) as file:
             found = file.read(columns=columns, use_threads=False)
             footer = (found.schema.metadata or {}).get(FOOTER_KEY)
             if footer is None or list(found.schema) != wanted:

@@ -141,9 +141,9 @@ class HubLayout:
         with self._file(self.root / path, path) as file:
             yield file
 
-    def _file(self, opened: Any, path: str, pre_buffer: bool = False) -> pq.ParquetFile:
+    def _file(self, opened: Any, path: str) -> pq.ParquetFile:
         try:
-            return pq.ParquetFile(opened, pre_buffer=pre_buffer)
+            return pq.ParquetFile(opened, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
             raise EquimeError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
 

@@ -12,12 +12,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.caching import KnownPartsOfAFile  # type: ignore[import-untyped]
 from huggingface_hub import constants, errors
 
 from equime import schema
@@ -27,6 +30,8 @@ from equime.hub_layout import HubLayout
 Token = str | bool | None
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 CARD = "README.md"
+GAP = 1 << 18
+"""Bytes nobody asked for that cost less to fetch than another request."""
 
 
 def default_repo() -> str:
@@ -84,13 +89,54 @@ class HubRepo(HubLayout):
         return [path.removeprefix(f"{self._base}/") for path in found if path.endswith(".parquet")]
 
     def _opened(self, path: str) -> Any:
-        # Arrow joins what it needs of a row group into few requests; a cache of its own would read ahead in vain.
+        # `RowGroups` joins what it needs of a row group into few requests; a cache would read ahead in vain.
         return self._system.open(f"{self._base}/{path}", "rb", cache_type="none")
 
     @contextlib.contextmanager
     def _parquet(self, path: str) -> Iterator[Any]:
         with explained(self.repo, self.commit), self._opened(path) as handle:
-            yield self._file(handle, path, pre_buffer=True)
+            yield RowGroups(handle, metadata=self._file(handle, path).metadata)
+
+
+class RowGroups(pq.ParquetFile):  # type: ignore[misc]
+    """A Parquet file far away: what is needed of a row group comes in few requests, made by the thread that reads.
+
+    Arrow's `pre_buffer` joins requests too, but in threads of its own. Such a thread can be the last to let go of the
+    bytes it read, which are a Python object, after the reader has gone on; where Python is ending by then, the
+    process is aborted ("terminate called without an active exception").
+
+    Args:
+        handle: The open file, of `fsspec`.
+        metadata: Its footer.
+    """
+
+    def __init__(self, handle: Any, metadata: pq.FileMetaData) -> None:
+        super().__init__(handle, metadata=metadata, pre_buffer=False)
+        self._handle = handle
+
+    def read_row_group(self, i: int, columns: Sequence[str] | None = None, **options: Any) -> pa.Table:
+        """As `pyarrow.parquet.ParquetFile`."""
+        cache = self._handle.cache
+        found = {(start, stop): cache.fetcher(start, stop) for start, stop in self._ranges(i, columns)}
+        self._handle.cache = KnownPartsOfAFile(cache.blocksize, cache.fetcher, cache.size, found)
+        try:
+            return super().read_row_group(i, columns=columns, **options)
+        finally:
+            self._handle.cache = cache
+
+    def _ranges(self, group: int, columns: Sequence[str] | None) -> list[tuple[int, int]]:
+        """First byte and the one after the last of the columns in a row group; near ones are joined."""
+        row_group = self.metadata.row_group(group)
+        joined: list[tuple[int, int]] = []
+        for chunk in map(row_group.column, range(row_group.num_columns)):
+            if columns is not None and chunk.path_in_schema.split(".")[0] not in columns:
+                continue
+            start = chunk.dictionary_page_offset or chunk.data_page_offset
+            stop = start + chunk.total_compressed_size
+            if joined and 0 <= start - joined[-1][1] <= GAP:
+                start = joined.pop()[0]
+            joined.append((start, stop))
+        return joined
 
 
 def _commit(repo: str, revision: str, token: Token) -> str:

@@ -136,6 +136,23 @@ def test_a_stream_fetches_what_it_is_asked_for_and_little_more(server: Hub, tmp_
     assert 2_000_000 < sent(first) < 2_600_000  # one row group and the footer
 
 
+def test_a_stream_leaves_no_bytes_to_other_threads(server: Hub, tmp_path: Path) -> None:
+    """A thread of Arrow's that lets go of Python's bytes while Python is ending would abort the process."""
+    code = f"""
+    import threading
+    import equime
+    from huggingface_hub.hf_file_system import HfFileSystemFile
+    read, readers = HfFileSystemFile.read, []
+    def noted(*args):
+        readers.append(threading.current_thread() is threading.main_thread())
+        return read(*args)
+    HfFileSystemFile.read = noted
+    rows = [len(list(equime.load({REPO!r}, c, "train", streaming=True))) for c in ("video", "metadata")]
+    result = [rows, len(readers) > 0, all(readers)]
+    """
+    assert client(server, tmp_path, code) == [[10, 10], True, True]
+
+
 def sent(requests: list[tuple[str, str, str | None, int]]) -> int:
     return sum(size for _, path, _, size in requests if path.startswith("/lfs/"))
 
