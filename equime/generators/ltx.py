@@ -30,9 +30,11 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from equime.action_units import FACS
+from equime.checkpoints import Checkpoint
+from equime.devices import device
 from equime.errors import EquimeError
 from equime.generators import ltx_pipelines
-from equime.generators.ltx_checkpoint import Checkpoint, find
+from equime.generators.ltx_checkpoint import find
 from equime.generators.ltx_draw import Draw, Job
 from equime.generators.ltx_keys import FIRST, keys
 from equime.generators.ltx_prompts import Prompts
@@ -126,7 +128,7 @@ class LTX:
     def _draw(self) -> Draw:
         self._check()
         torch = need("torch", extra="generate")
-        where = ltx_pipelines.device(self.device)
+        where = device(self.device, extra="generate")
         placing = ltx_pipelines.Placing(where, getattr(torch, self.dtype), self.offload)
         pipe = ltx_pipelines.open_video(self._checkpoint, self.pipeline, placing)
         ltx_pipelines.tune(pipe, placing, self.attention, self.compile, self.vae_tiling)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from equime.checkpoints import Checkpoint, first_sentence
 from equime.errors import EquimeError
-from equime.generators.ltx_checkpoint import Checkpoint, first_sentence
 from equime.optional import need
 
 EXTRA = "generate"
@@ -51,27 +51,6 @@ class Placing:
             pipe.enable_group_offload(onload_device=self.device, offload_type="leaf_level", **streams)
         else:
             pipe.to(self.device)
-
-
-def device(name: str) -> Any:
-    """The `torch.device` of a name; "auto" is the first GPU, or the CPU where there is none.
-
-    Raises:
-        EquimeError: No such device here.
-    """
-    torch = need("torch", extra=EXTRA)
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return torch.device("cuda" if gpus else "cpu")
-    try:
-        found = torch.device(name)
-    except RuntimeError as error:
-        raise EquimeError(f"expected --device auto, cpu, cuda or cuda:N, got {name!r}") from error
-    if found.type not in ("cpu", "cuda"):
-        raise EquimeError(f"expected --device auto, cpu, cuda or cuda:N, got {name!r}")
-    if found.type == "cuda" and (found.index or 0) >= gpus:
-        raise EquimeError(f"no {name} here: torch {torch.__version__} sees {gpus} GPUs; use --device auto or cpu")
-    return found
 
 
 def open_video(checkpoint: Checkpoint, kind: Literal["image", "condition"], placing: Placing) -> Any:
