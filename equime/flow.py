@@ -2,25 +2,24 @@
 
 Why here: a movement of half a pixel is near what mesh points resolve (their jitter is 0.25 to 0.4 px) and far
 above what dense flow does, so the mesh says where to look and the flow says how much moved. Validity and
-recognition both read clips this way and must not each have their own idea of it.
+recognition both read clips this way and must not each have their own idea of it. Over time: `equime.traces`.
 
-    >>> motion = traces(frames, face, [("mouth", "R"), ("mouth", "L")])  # float32 (T, 2) each
-    >>> onset, apex, offset = crossings(settled(project(motion["mouth", "R"])))  # frames, continuous
+    >>> moved = stabilise(dense(neutral_frame, frame), face)
+    >>> region_flow(moved, region_mask(face, "mouth", "R", moved.shape))  # pixels (right, down)
 
 Flow is float32 (H, W, 2) in pixels: where each pixel of the reference went, x to the right and y down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from equime.errors import EquimeError
-from equime.mesh import Face, region_mask
+from equime.mesh import Face
 
 Array = npt.NDArray[Any]
 Method = Literal["dis", "farneback", "tvl1"]
@@ -31,7 +30,6 @@ Motion = Literal["translation", "similarity", "affine"]
 STABLE_POINTS: Final = (*(168, 6, 197, 10, 338, 109, 162, 389, 127, 356, 234, 454, 93, 323),)
 """Mesh points that expressions hardly move: nose bridge, hairline, temples, before the ears."""
 
-_SMOOTHING: Final = np.array([-3, 12, 17, 12, -3]) / 35
 _STABLE_RADIUS: Final = 0.1
 _STABLE_INWARD: Final = 0.08
 _PRESETS: Final = {"ultrafast": 0, "fast": 1, "medium": 2}
@@ -132,14 +130,14 @@ def stabilise(flow: Array, face: Face, motion: Motion = "similarity") -> Array:
         EquimeError: An unknown motion, or no stable pixel in the frame.
     """
     height, width = flow.shape[:2]
-    model = _Head(face, (height, width), motion).motion_of(flow)
+    model = HeadFit(face, (height, width), motion).motion_of(flow)
     # The model is linear in x and y, so one row and one column make the whole field.
     across = np.arange(width)[None, :, None] * model[:, 0]
     down = np.arange(height)[:, None, None] * model[:, 1]
     return np.asarray(flow - (across + down + model[:, 2]), np.float32)
 
 
-class _Head:
+class HeadFit:
     """The robust fit of a head's motion: what depends on the face alone is prepared once for a clip."""
 
     def __init__(self, face: Face, shape: tuple[int, int], motion: Motion) -> None:
@@ -185,7 +183,7 @@ class _Head:
         return np.column_stack([linear, found[:2] - linear @ self.middle])
 
 
-# --- clips
+# --- regions
 
 
 def region_flow(flow: Array, mask: Array) -> Array:
@@ -193,192 +191,13 @@ def region_flow(flow: Array, mask: Array) -> Array:
 
     A median would be sturdier and blind: an expression often moves less than half of its region.
     """
-    return _robust_mean(flow[mask])
+    return robust_mean(flow[mask])
 
 
-def _robust_mean(values: Array) -> Array:
-    """float32 (2,) of float32 (n, 2)."""
+def robust_mean(values: Array) -> Array:
+    """Mean of float32 (n, 2) with the extreme hundredths of each column clipped, float32 (2,); NaN if empty."""
     if not len(values):
         return np.full(2, np.nan, np.float32)
     low, high = len(values) // 100, len(values) - 1 - len(values) // 100
     ends = np.partition(values, [low, high], axis=0)
     return np.asarray(values.clip(ends[low], ends[high]).mean(0), np.float32)
-
-
-def neutral(frames: Sequence[Array] | Array, count: int = 5) -> Array:
-    """The mean of the first `count` frames as one grey uint8 frame: a reference with less noise than any."""
-    first = np.stack([grey(np.asarray(frame)) for frame in frames[:count]])
-    return np.asarray(np.rint(first.mean(0)), np.uint8)
-
-
-def traces(
-    frames: Sequence[Array] | Array,
-    face: Face,
-    regions: Iterable[tuple[str, str]],
-    *,
-    count: int = 5,
-    motion: Motion | None = "similarity",
-    method: Method = "dis",
-    preset: Preset = "fast",
-) -> dict[tuple[str, str], Array]:
-    """How far each region moved from neutral, over a whole clip, in the head's own axes.
-
-    Every frame is first laid over the reference by the head motion of the frame before it, so that the flow
-    has only the expression and one frame's sway to find; a large flow would carry errors of its size.
-
-    Args:
-        frames: T frames, uint8 (H, W, 3) or (H, W); the first `count` are taken as neutral.
-        face: The face in those first frames, in their pixels.
-        regions: (name, side) pairs, the names of `mesh.REGIONS` and `mesh.PARTS`, sides R, L or B.
-        count: How many frames make the neutral reference.
-        motion: The head motion to take out (see `stabilise`); None leaves it in.
-        method: See `dense`.
-        preset: See `dense`.
-
-    Returns:
-        For each pair float32 (T, 2): mean displacement in pixels, x right and y down.
-
-    Raises:
-        EquimeError: No frames, or an unknown region.
-    """
-    if not len(frames):
-        raise EquimeError("expected at least one frame, got none")
-    window, inner = _window(face, np.asarray(frames[0]).shape)
-    reference = np.ascontiguousarray(neutral(frames, count)[window])
-    masks = {key: np.nonzero(region_mask(inner, *key, reference.shape)) for key in regions}
-    head = _Head(inner, reference.shape, motion) if motion else None
-    origin = np.array([window[1].start, window[0].start])
-    place = np.eye(3)  # From the reference's window to the window on the frame.
-    rows = []
-    for frame in frames:
-        flow = dense(reference, _laid_over(grey(np.asarray(frame)), place, origin, reference), method, preset)
-        model = head.motion_of(flow) if head else np.zeros((2, 3))
-        place = place @ (np.eye(3) + np.vstack([model, np.zeros(3)]))
-        rows.append([_robust_mean(_without(flow, model, *where)) for where in masks.values()])
-    table = np.asarray(rows, np.float32).reshape(len(rows), len(masks), 2)
-    return {key: table[:, k] for k, key in enumerate(masks)}
-
-
-def _laid_over(frame: Array, place: Array, origin: Array, reference: Array) -> Array:
-    """The frame's pixels at the reference's places, uint8 of the reference's shape."""
-    matrix = place[:2].copy()
-    matrix[:, 2] += origin
-    size = (reference.shape[1], reference.shape[0])
-    flags = cv2.WARP_INVERSE_MAP | cv2.INTER_CUBIC
-    return np.asarray(cv2.warpAffine(frame, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
-
-
-def _without(flow: Array, model: Array, rows: Array, columns: Array) -> Array:
-    """The flow at some pixels, float32 (n, 2), less the head's."""
-    positions = np.stack([columns, rows, np.ones(len(rows))], 1)
-    return np.asarray(flow[rows, columns] - positions @ model.T, np.float32)
-
-
-def _window(face: Face, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], Face]:
-    """The part of the frame worth the flow's time, and the face in its pixels."""
-    x0, y0, x1, y1 = face.box
-    margin = 0.25 * face.eye_distance
-    left, top = (max(0, int(low - margin)) for low in (x0, y0))
-    right, bottom = (int(np.ceil(high + margin)) + 1 for high in (x1, y1))
-    moved = face.moved(np.array([[1.0, 0.0, -left], [0.0, 1.0, -top]]))
-    return (slice(top, min(shape[0], bottom)), slice(left, min(shape[1], right))), moved
-
-
-# --- times
-
-
-def project(trace: Array, direction: Sequence[float] | None = None) -> Array:
-    """Displacement along one direction, float32 (T,), of a float32 (T, 2) trace.
-
-    Args:
-        trace: x right and y down, in pixels.
-        direction: (x, y), of any length; None takes where the trace points when it is farthest from neutral.
-    """
-    if direction is None:
-        direction = trace[int(np.argmax(np.hypot(*trace.T)))].tolist()
-    x, y = direction
-    return np.asarray((trace[:, 0] * x + trace[:, 1] * y) / max(float(np.hypot(x, y)), 1e-12), np.float32)
-
-
-def settled(trace: Array, window: int = 49) -> Array:
-    """A trace less its running median over `window` frames (odd), float32 of the same shape.
-
-    What is slow goes (the remains of a swaying head), what takes less than half of the window stays: at
-    24 fps all that lasts up to a second, twice the longest micro-expression. The ends are mirrored.
-    """
-    half = min(window // 2, len(trace) - 1)
-    padded = np.pad(trace, [(half, half)] + [(0, 0)] * (trace.ndim - 1), mode="reflect")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0)
-    return np.asarray(trace - np.median(windows, axis=-1), np.float32)
-
-
-class Crossings(NamedTuple):
-    """Continuous 0-based frame positions; NaN where the trace never rises above its baseline."""
-
-    onset: float
-    apex: float
-    offset: float
-
-
-def crossings(trace: Array, fraction: float = 0.1, baseline: float = 0.0) -> Crossings:
-    r"""Onset, apex and offset of the largest rise of a trace, in frames with their decimals.
-
-    ::
-
-        displacement
-             |                apex
-        peak |                _*_
-             |              _/   \_
-             |             /       \\
-             |           _/         \_
-        10 % |- - - - - * - - - - - - * - - - -
-        base |_________/ onset  offset \______
-             +--------------------------------> frame
-                        |<-- duration -->|
-
-    The trace is smoothed over 5 frames by local parabolas (Savitzky and Golay 1964), which widen a pulse far
-    less than a mean does. The apex is the top of the parabola through the highest frame and its neighbours;
-    from there outwards, the first crossing of `fraction` of the peak on either side, between frames by a
-    straight line, is onset and offset. A clip that begins or ends above that level has its onset or offset at
-    its first or last frame. Milliseconds are frames * 1000 / fps.
-
-    On noiseless sine-squared pulses of 8 frames and more: symmetric, the apex is exact and onset and offset
-    are within 0.3 frames; falling twice as slowly as it rose, the apex is up to 0.6 frames late. Noise moves
-    onset and offset where it nears a tenth of the peak: then measure in a finer region (`mesh.PARTS`).
-
-    Args:
-        trace: float (T,) displacement along the movement's own direction (see `project`): a rise, not a fall.
-        fraction: Of the peak above `baseline`, between 0 and 1.
-        baseline: What counts as neutral; 0 for a `settled` trace or a still head.
-    """
-    rise = np.asarray(trace, np.float64) - baseline
-    smooth = np.convolve(np.pad(rise, 2, mode="edge"), _SMOOTHING, mode="valid")
-    top = int(np.argmax(smooth))
-    if not smooth[top] > 0:
-        return Crossings(np.nan, np.nan, np.nan)
-    shift, peak = _parabola(smooth, top)
-    level = fraction * peak
-    before = _crossing(smooth[top::-1], level)
-    after = _crossing(smooth[top:], level)
-    return Crossings(top - before, top + shift, top + after)
-
-
-def _parabola(values: Array, top: int) -> tuple[float, float]:
-    """(shift in frames, height) of the parabola through a maximum and its two neighbours."""
-    if not 0 < top < len(values) - 1:
-        return 0.0, float(values[top])
-    left, middle, right = values[top - 1 : top + 2].tolist()
-    bend = left - 2 * middle + right
-    shift = 0.5 * (left - right) / bend if bend < 0 else 0.0
-    return shift, middle - 0.25 * (left - right) * shift
-
-
-def _crossing(values: Array, level: float) -> float:
-    """How many frames after the first the values fall through `level`; the last frame if never."""
-    below = np.flatnonzero(values < level)
-    if not below.size:
-        return float(len(values) - 1)
-    k = int(below[0])
-    if k == 0:
-        return 0.0
-    return k - 1 + float((values[k - 1] - level) / (values[k - 1] - values[k]))

@@ -119,6 +119,8 @@ LANDMARKS: Final[Mapping[str, tuple[int, ...]]] = {
     "chin_L": (428, 396, 377, 400, 369),
     "cheek_R": (50, 205, 101, 118, 117, 123, 187),
     "cheek_L": (280, 425, 330, 347, 346, 352, 411),
+    "nasolabial_R": (203, 206, 216, 165, 92),
+    "nasolabial_L": (423, 426, 436, 391, 322),
     "forehead_mid": (10, 151, 9),
     "forehead_R": (109, 67, 108, 69, 104),
     "forehead_L": (338, 297, 337, 299, 333),
@@ -147,11 +149,15 @@ REGIONS: Final[Mapping[str, tuple[str, ...]]] = {
 
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "brow_inner": ("brow_inner",),
+    "brow_mid": ("brow_mid",),
     "brow_outer": ("brow_outer",),
     "lid_upper": ("eye_outer", "eye_inner", "lid_upper"),
     "lid_lower": ("lid_lower", "under_eye"),
+    "under_eye": ("under_eye",),
     "cheek": ("cheek",),
+    "nose_side": ("nose_side",),
     "nose_wing": ("nose_wing",),
+    "nasolabial": ("nasolabial",),
     "lip_upper": (
         *("mouth_corner", "lip_upper_outer", "lip_upper_outer_mid"),
         *("lip_upper_inner", "lip_upper_inner_mid"),
@@ -167,8 +173,9 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 SIDES: Final = ("R", "L")
 _MARGIN: Final[Mapping[str, float]] = {
     **{"brow": 0.05, "lid": 0.02, "nose": 0.02, "mouth": 0.06, "chin": 0.03},
-    **{"brow_inner": 0.08, "brow_outer": 0.06, "lid_upper": 0.03, "lid_lower": 0.02},
-    **{"cheek": 0.02, "nose_wing": 0.05, "lip_upper": 0.02, "lip_lower": 0.02},
+    **{"brow_inner": 0.08, "brow_mid": 0.04, "brow_outer": 0.06, "lid_upper": 0.03, "lid_lower": 0.02},
+    **{"under_eye": 0.03, "cheek": 0.02, "nose_side": 0.04, "nose_wing": 0.05, "nasolabial": 0.04},
+    **{"lip_upper": 0.02, "lip_lower": 0.02},
     **{"mouth_corner": 0.12},
 }
 """How far a mask reaches beyond its points, in eye distances."""

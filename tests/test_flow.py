@@ -10,20 +10,9 @@ from skimage import transform
 
 from equime.errors import EquimeError
 from equime.face import FaceFinder, crop
-from equime.flow import (
-    crossings,
-    dense,
-    grey,
-    neutral,
-    project,
-    region_flow,
-    settled,
-    stabilise,
-    stable_mask,
-    strain,
-    traces,
-)
+from equime.flow import dense, grey, region_flow, stabilise, stable_mask, strain
 from equime.mesh import Face, region_mask
+from equime.traces import crossings, neutral, project, settled, traces
 
 FACE_REGIONS = ["brow", "lid", "nose", "mouth", "chin"]
 

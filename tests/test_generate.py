@@ -18,7 +18,7 @@ from scipy.stats import ks_2samp
 from skimage.transform import SimilarityTransform
 from skimage.transform import warp as resample
 
-from equime import flow, schema, video
+from equime import flow, schema, traces, video
 from equime.action_units import parse
 from equime.builders.generate import COMMENT_BYTES, Generate
 from equime.causal import EmotionModel, noise
@@ -232,11 +232,11 @@ def test_a_macro_control_is_shown_at_its_length(faces: Path, still: Still) -> No
     row = planned(faces, units="12E", control="macro", onset_ms=1200.0, apex_ms=2100.0, offset_ms=4000.0)
     (made,) = Generate(faces=faces, warp=Warp(blinks=0))([row])
     frames = video.decode(made["video"]["bytes"], indices=list(range(0, 144, 3)))
-    traces = flow.traces(frames, still.face, [("mouth_corner", side) for side in "RL"], count=3)
+    moved = traces.traces(frames, still.face, [("mouth_corner", side) for side in "RL"], count=3)
     out = np.mean(
-        [flow.project(traces["mouth_corner", s] * ([-1, -1] if s == "R" else [1, -1]), (1, 1)) for s in "RL"], 0
+        [traces.project(moved["mouth_corner", s] * ([-1, -1] if s == "R" else [1, -1]), (1, 1)) for s in "RL"], 0
     )
-    found = np.array(flow.crossings(out)) * 3000 / 24
+    found = np.array(traces.crossings(out)) * 3000 / 24
     assert np.abs(found - [1200, 2100, 4000]).max() < 250
     assert 0.4 * made["peak_px"] < out.max() < made["peak_px"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equime import flow, schema
+from equime import schema, traces
 from equime.action_units import parse
 from equime.causal import EmotionModel, noise
 from equime.errors import EquimeError
@@ -92,9 +92,9 @@ def test_flow_finds_the_planned_times_in_a_clip_that_was_generated_slowed(portra
     clip = [generated[i] for i in stretch.frame_map()]
     shown = slice(stretch.first, stretch.first + (GENERATED - 1) // k + 1)  # flow is slow: the rest is at rest
     data = decode(encode(clip[shown], crf=18))
-    traces = flow.traces(data, still.face, [("mouth_corner", side) for side in "RL"])
-    down = np.mean([flow.project(traces["mouth_corner", side], (0, 1)) for side in "RL"], 0)
-    found = [(stretch.first + place) * FRAME_MS for place in flow.crossings(down - np.median(down[:3]))]
+    moved = traces.traces(data, still.face, [("mouth_corner", side) for side in "RL"])
+    down = np.mean([traces.project(moved["mouth_corner", side], (0, 1)) for side in "RL"], 0)
+    found = [(stretch.first + place) * FRAME_MS for place in traces.crossings(down - np.median(down[:3]))]
     assert np.abs(np.subtract(found, times)).max() < 0.75 * FRAME_MS
 
 

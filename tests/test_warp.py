@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from equime import flow
+from equime import flow, traces
 from equime.action_units import ActionUnit, parse
 from equime.errors import EquimeError
 from equime.generators import motion
@@ -490,33 +490,33 @@ def measure(still: Still, unit: ActionUnit, seed: int) -> dict[tuple[str, str], 
     """Stabilised flow of the coded clip, by region and side: float32 (T, 2) of (lateral, up)."""
     data = encode(SHORT.frames(still, [unit], *TIMES, seed), crf=18)
     names = {*REGIONS, *(part for part, _ in PARTS[unit.au])}
-    traces = flow.traces(decode(data), still.face, [(n, side) for n in sorted(names) for side in "RL"])
-    return {key: trace * ([-1, -1] if key[1] == "R" else [1, -1]) for key, trace in traces.items()}
+    moved = traces.traces(decode(data), still.face, [(n, side) for n in sorted(names) for side in "RL"])
+    return {key: trace * ([-1, -1] if key[1] == "R" else [1, -1]) for key, trace in moved.items()}
 
 
 def check(still: Still, unit: ActionUnit, seed: int) -> None:
-    traces = measure(still, unit, seed)
+    moved = measure(still, unit, seed)
     sides = "RL" if unit.side == "B" else unit.side
     apex = TIMES[1] * 24 / 1000
     top = slice(round(apex) - 1, round(apex) + 2)
     own = {}
     for side in "RL":
-        shown = [flow.project(traces[part, side], way) for part, way in PARTS[unit.au]]
+        shown = [traces.project(moved[part, side], way) for part, way in PARTS[unit.au]]
         own[side] = np.mean(shown, 0)
         if side in sides:
             # The right way in each part, and further that way than any other.
             for (part, way), trace in zip(PARTS[unit.au], shown, strict=True):
-                length = float(np.hypot(*traces[part, side][top].mean(0)))
+                length = float(np.hypot(*moved[part, side][top].mean(0)))
                 assert trace[top].mean() > 0.6 * length, (part, side, way)
     trace = np.mean([own[side] for side in sides], 0)
     peak = float(trace[top].mean())
     assert peak > 0.25
-    assert abs(flow.crossings(trace).apex - apex) < 1, flow.crossings(trace)
+    assert abs(traces.crossings(trace).apex - apex) < 1, traces.crossings(trace)
     for side in set("RL") - set(sides):
         assert abs(own[side][top].mean()) < 0.3 * peak, (side, own[side][top])
     for region in set(REGIONS) - {unit.region}:
         for side in "RL":
-            loud = float(np.hypot(*traces[region, side][top].mean(0)))
+            loud = float(np.hypot(*moved[region, side][top].mean(0)))
             assert loud < 0.5 * peak, (region, side, loud, peak)
 
 
@@ -533,5 +533,5 @@ def test_flow_finds_each_unit_where_and_when_it_was_planned(still: Still, au: in
 
 def test_no_expression_no_movement(still: Still) -> None:
     data = encode(SHORT.frames(still, [], *TIMES, 11), crf=18)
-    traces = flow.traces(decode(data), still.face, [(region, side) for region in REGIONS for side in "RL"])
-    assert max(np.hypot(*trace.T).max() for trace in traces.values()) < 0.25
+    moved = traces.traces(decode(data), still.face, [(region, side) for region in REGIONS for side in "RL"])
+    assert max(np.hypot(*trace.T).max() for trace in moved.values()) < 0.25
