@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 
 from equime.commands.causal import causal_flags
 from equime.commands.demo import demo_flags
-from equime.commands.look import check_flags, doctor_flags, show_flags, status_flags
+from equime.commands.look import check_flags, doctor_flags, show_flags, status_flags, summary_flags
 from equime.commands.plan import plan_flags
+from equime.commands.score import score_flags
 from equime.commands.screen import screen_flags
 from equime.commands.shared import warn
 from equime.commands.stages import stage_flags
 from equime.commands.trees import export_flags, import_flags
+from equime.commands.validity import validity_flags
 from equime.errors import EquimeError
 from equime.stages import HELP, STAGES
 from equime.terminal import Ended, drop_output, put, sigterm_heard
@@ -79,9 +81,12 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "plan": ("faces and the causal model -> the plan of clips", plan_flags),
     "causal": ("the causal model: show, fit, sample, discover", causal_flags),
     **{name: (HELP[name], stage_flags(name)) for name in STAGES},
+    "score": (HELP["score"], score_flags),
+    "validity": ("how far real expressions move, from your own copy of a set", validity_flags),
     "status": ("what is made, missing, stale and failed", status_flags),
     "check": ("everything that breaks the contract", check_flags),
     "show": ("list the clips, or show one", show_flags),
+    "summary": ("captions, tags and scores: what they say, and how far to believe them", summary_flags),
     "import": ("a released tree -> a workspace", import_flags),
     "export": ("a workspace -> a released tree, or the Hub's layout", export_flags),
     "doctor": ("what is installed here, and the command for what is not", doctor_flags),

@@ -43,6 +43,7 @@ class DemoReport:
 
     clips: int
     loaded: int
+    accepted: int
     workspace: str
     sheet: str
 
@@ -54,14 +55,16 @@ class DemoReport:
         """For people."""
         return (
             f"{self.clips} synthetic clips made and checked in {self.workspace}; "
-            f'load_dataset("equime", "video") returned {self.loaded}\nlook at {self.sheet}'
+            f'load_dataset("equime", "video") returned {self.loaded}\n'
+            f"measured: {self.accepted} of {self.clips} are the micro-expressions that were planned "
+            f"(`equime summary {self.workspace}`)\nlook at {self.sheet}"
         )
 
 
 def demo(
     out: Path, faces: Path | None = None, workers: int = 1, say: Callable[[str], object] = lambda text: None
 ) -> DemoReport:
-    """Make, check, load and draw a small data set.
+    """Make, score, check, load and draw a small data set.
 
     Args:
         out: Folder for the faces, the workspace `ws` and the picture.
@@ -79,13 +82,14 @@ def demo(
     # One face is no balanced data set, and the packaged one smiles: that much is waived here, not elsewhere.
     screen = Screen(faces=faces or packaged_face(out / "faces"), screen=faces is not None)
     options = PlanOptions(screen=screen, per_emotion=2 if faces is None else 1, shard_rows=2, allow_shortfall=True)
-    generate, caption = stage_class("generate"), stage_class("caption")
+    generate, caption, score = stage_class("generate"), stage_class("caption"), stage_class("score")
     planned = plan(out / "ws", options, generate().shows)
     for path, reason in planned.rejected.items():
         say(f"left out {path}: {reason}")
     table = Table(out / "ws")
     _require(run(generate(faces=Path(table.settings["faces"])), table, workers=workers))
     _require(run(caption(), table))
+    _require(run(score(), table, workers=workers))
     if problems := list(check(table)):
         raise EquimeError(f"the check found {len(problems)} problems, first: {problems[0]}")
     clips = load(table.path)
@@ -94,7 +98,8 @@ def demo(
     sheet = out / "contact_sheet.png"
     with writing(sheet):
         draw(clips[:SHOWN], credit).save(sheet)
-    return DemoReport(planned.rows, len(clips), str(table.path), str(sheet))
+    accepted = sum(row["accepted"] for row in table.rows(["accepted"]))
+    return DemoReport(planned.rows, len(clips), accepted, str(table.path), str(sheet))
 
 
 def packaged_face(folder: Path) -> Path:

@@ -39,12 +39,14 @@ class Tag:
         age: Years.
         race_probs: Probability of each of `schema.RACES`.
         age_std: Standard deviation, in years, of the ages averaged; None for one picture.
+        expression_probs: Probability of each of `schema.EXPRESSIONS`.
     """
 
     gender_probs: Mapping[str, float] | None = None
     age: float | None = None
     race_probs: Mapping[str, float] | None = None
     age_std: float | None = None
+    expression_probs: Mapping[str, float] | None = None
 
 
 class Labels(NamedTuple):
@@ -70,6 +72,9 @@ class Tagger(Protocol):
     def __call__(self, crops: Sequence[Crop]) -> list[Tag]:
         """One tag for each crop, uint8 (side, side, 3) RGB; a crop's tag does not depend on the others."""
 
+    def tag(self, faces: Sequence[Crop]) -> list[Tag]:
+        """One tag for each face as a detector's box covers it, uint8 (height, width, 3) RGB."""
+
 
 def vote(tags: Sequence[Tag]) -> tuple[Tag, float]:
     """One subject's pictures together: probabilities and ages averaged over the pictures that have them.
@@ -89,6 +94,7 @@ def vote(tags: Sequence[Tag]) -> tuple[Tag, float]:
         age=fmean(ages) if ages else None,
         race_probs=_mean([tag.race_probs for tag in tags if tag.race_probs], schema.RACES),
         age_std=pstdev(ages) if len(ages) > 1 else None,
+        expression_probs=_mean([tag.expression_probs for tag in tags if tag.expression_probs], schema.EXPRESSIONS),
     )
     return voted, fmean(_agrees(tag, voted) for tag in tags)
 

@@ -20,7 +20,7 @@ class Receipt:
         done: Shards written by this run.
         fresh: Shards that were up to date already.
         waiting: Shards left out because a column they read is not made yet.
-        foreign: Shards that something else made (an import), which are never overwritten.
+        foreign: Shards that something else made (an import), overwritten only when asked.
         rows: Rows run.
         failed: Rows that have no result and a reason, in the shards run and the fresh ones.
         seconds: Wall-clock time.
@@ -44,7 +44,7 @@ class Receipt:
     def __str__(self) -> str:
         """One line for people."""
         waiting = f", {self.waiting} waiting for their inputs" if self.waiting else ""
-        foreign = f", {self.foreign} not made here and left as they are" if self.foreign else ""
+        foreign = f", {self.foreign} imported and left as they are" if self.foreign else ""
         kept = f", {self.kept} failed whole and left as made before" if self.kept else ""
         untried = f"; {self.untried} failed before: run again with --retry-failed" if self.untried else ""
         return (

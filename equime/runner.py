@@ -38,6 +38,7 @@ def run(
     gpus: float = 0,
     shard: tuple[int, int] | None = None,
     retry_failed: bool = False,
+    replace_imported: bool = False,
     progress: bool = True,
 ) -> Receipt:
     """Bring a stage's column group up to date.
@@ -50,6 +51,7 @@ def run(
         gpus: On Ray: GPUs a worker, which may be a fraction.
         shard: (i, n) does only the shards whose number is i modulo n, beside other shares.
         retry_failed: Also run again the rows of fresh shards that failed.
+        replace_imported: Also make the shards again that something else made (an import); never clips.
         progress: Show rows done, rate and time left on a terminal.
 
     Raises:
@@ -58,6 +60,8 @@ def run(
             so it is after Ctrl-C and after a kill.
     """
     _require(stage, on, workers, gpus, shard)
+    if replace_imported and stage.name == schema.OWNER["video"]:
+        raise EquimeError("imported clips are never replaced: plan new ones in a workspace of their own")
     begun = time.monotonic()
     folder = table.path / stage.name
     with contextlib.ExitStack() as stack:
@@ -65,7 +69,7 @@ def run(
         if shard is None:  # shares leave each other's temporary files be
             sweep(folder)
             stack.callback(sweep, folder)
-        todo, fresh, waiting, foreign = _sort_shards(stage, table, shard, retry_failed)
+        todo, fresh, waiting, foreign = _sort_shards(stage, table, shard, retry_failed, replace_imported)
         worker = ShardWorker(stage, table, retry_failed)
         with contextlib.closing(_work(worker, todo, on, workers, gpus, progress)) as work:
             outcomes = list(work)
@@ -108,7 +112,7 @@ def _require(stage: Stage, on: str, workers: int, gpus: float, shard: tuple[int,
 
 
 def _sort_shards(
-    stage: Stage, table: Table, share: tuple[int, int] | None, retry: bool
+    stage: Stage, table: Table, share: tuple[int, int] | None, retry: bool, replaced: bool
 ) -> tuple[dict[int, int], list[Footer], list[int], list[int]]:
     """The share's shards as (to do: rows to run, fresh, waiting for inputs, made by something else).
 
@@ -127,7 +131,7 @@ def _sort_shards(
             have = table.sound_footer(stage.name, index)
         except DamagedShardError as error:
             unsound.append(error)
-        if have is not None and have.stage != stage.name:
+        if have is not None and have.stage != stage.name and not replaced:
             foreign.append(index)
         elif wanted is None:
             waiting.append(index)

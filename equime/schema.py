@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from equime.errors import EquimeError
 
-VERSION = 2
+VERSION = 3
 """Raised whenever a column, a type or a label changes. A reader refuses newer tables."""
 
 REPO = "equime/equime"
@@ -67,36 +67,45 @@ def _probabilities(labels: Iterable[str]) -> pa.DataType:
     return pa.struct([(label, pa.float32()) for label in labels])
 
 
+REFERENCE_MEASURES = ("psnr", "ssim", "total_variation", "brisque", "clip_iqa")
+"""What the published table of the original EquiME measured, its arithmetic kept: columns that end in `_reference`."""
+
+REGIONS = ("brow", "lid", "nose", "mouth", "chin")
+"""The parts of a face in which an expression is measured, as `action_units.REGIONS`."""
+
+
 def _fidelity() -> list[tuple[str, pa.DataType]]:
     """Each measure against the source frame and between consecutive frames; the reference's, named so."""
     pairs = [f"{name}_{against}" for against in ("source", "consecutive") for name in FULL_REFERENCE]
-    reference = [
-        "psnr_reference",
-        "ssim_reference",
-        "total_variation_reference",
-        "brisque_reference",
-    ]
-    return [(name, pa.float32()) for name in [*pairs, *NO_REFERENCE, *reference]]
+    reference = [f"{name}_reference" for name in REFERENCE_MEASURES]
+    return [(name, pa.float32()) for name in [*pairs, *NO_REFERENCE]] + [(name, pa.float64()) for name in reference]
 
 
 def _validity() -> list[tuple[str, pa.DataType]]:
-    return [
-        ("measured_onset_ms", pa.float64()),
-        ("measured_apex_ms", pa.float64()),
-        ("measured_offset_ms", pa.float64()),
+    """What was measured of the expression, then what else moved or changed; null where nothing could be measured."""
+    times = [(f"measured_{moment}_ms", pa.float64()) for moment in ("onset", "apex", "offset")]
+    expression = [
         ("measured_units", pa.list_(ACTION_UNIT)),
         ("measured_side", pa.string()),
+        ("region_motion", pa.struct([(region, pa.float32()) for region in REGIONS])),
         ("amplitude", pa.float32()),
         ("amplitude_percentile", pa.float32()),
+        ("signal_to_noise", pa.float32()),
         ("unit_fidelity", pa.float32()),
+        ("unit_fidelity_shuffled", pa.float32()),
         ("unit_leakage", pa.float32()),
         ("residual", pa.float32()),
+    ]
+    leaks = [
         ("head_motion", pa.float32()),
         ("blinks", pa.int16()),
         ("flicker", pa.float32()),
+        ("noise", pa.float32()),
+        ("jump", pa.float32()),
         ("stillness", pa.float32()),
         ("identity", pa.float32()),
     ]
+    return [*times, *expression, *leaks]
 
 
 _ID = ("clip_id", pa.string())
@@ -161,6 +170,7 @@ GROUPS: Mapping[str, pa.Schema] = MappingProxyType(
                 _ID,
                 ("caption", pa.string()),
                 ("caption_json", pa.string()),
+                ("captioner", pa.string()),
                 ("caption_error", pa.string()),
             ]
         ),
@@ -178,6 +188,8 @@ GROUPS: Mapping[str, pa.Schema] = MappingProxyType(
                 ("face_box", pa.list_(pa.float32())),
                 ("face_count", pa.float32()),
                 ("agreement", pa.float32()),
+                ("tagger", pa.string()),
+                ("tag_note", pa.string()),
                 ("tag_error", pa.string()),
             ]
         ),
@@ -188,6 +200,7 @@ GROUPS: Mapping[str, pa.Schema] = MappingProxyType(
                 *_validity(),
                 ("accepted", pa.bool_()),
                 ("reject_reasons", pa.list_(pa.string())),
+                ("score_note", pa.string()),
                 ("score_error", pa.string()),
             ]
         ),

@@ -14,7 +14,6 @@ from typing import Any
 from equime import schema
 from equime.checks import GroupStatus
 from equime.errors import EquimeError
-from equime.stages import STAGES
 from equime.table import Table, write_atomically, writing
 from equime.wording import counted
 
@@ -22,11 +21,10 @@ Row = dict[str, Any]
 
 
 def status_lines(table: Table, groups: Sequence[GroupStatus]) -> Iterator[str]:
-    """One line for each group that is there, or that a stage could make, and the next command for what is damaged."""
+    """One line for each group, and the next command for what is damaged."""
     for group in groups:
-        if group.group in ("plan", *STAGES) or group.group in table.groups:
-            hint = f" (run `equime check {table.path}`)" if group.damaged else ""
-            yield f"{group}{hint}"
+        hint = f" (run `equime check {table.path}`)" if group.damaged else ""
+        yield f"{group}{hint}"
 
 
 def look(table: Table, clip_id: str) -> tuple[Row, list[str]]:

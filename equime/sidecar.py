@@ -199,7 +199,7 @@ def dumps(document: Document) -> bytes:
 
 def _layout() -> Iterator[tuple[str | None, str]]:
     """(object, column) in the order in which a fresh file has them; None is the top."""
-    top = ("emotion", "subject_id", "sequence", "split", *FACTS, "caption", "caption_json", "action_units")
+    top = ("emotion", "subject_id", "sequence", "split", *FACTS, "caption", "caption_json", "captioner", "action_units")
     yield from ((None, column) for column in top)
     places = {"plan": "generation", "generate": "generation", "tag": PERCEIVED, "score": "scores"}
     for column in _READ:

@@ -13,11 +13,20 @@ STAGES: Mapping[str, str] = MappingProxyType(
     {
         "generate": "equime.builders.generate:Generate",
         "caption": "equime.builders.caption:Caption",
+        "tag": "equime.builders.tag:Tag",
+        "score": "equime.builders.score:Score",
     }
 )
 """Name -> module and class."""
 
-HELP: Mapping[str, str] = MappingProxyType({"generate": "the plan -> clips", "caption": "the plan -> captions"})
+HELP: Mapping[str, str] = MappingProxyType(
+    {
+        "generate": "the plan -> clips",
+        "caption": "the plan, or what a model sees -> captions",
+        "tag": "clips -> how their faces are perceived",
+        "score": "clips -> fidelity, validity, and whether they are accepted",
+    }
+)
 """Name -> what it makes of what, in one line."""
 
 

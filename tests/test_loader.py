@@ -464,7 +464,7 @@ def reversed_rows(shard: pa.Table) -> pa.Table:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (newer, r"schema version 3, this package reads up to 2.*pip install --upgrade"),
+        (newer, rf"schema version {schema.VERSION + 1}, .* reads up to {schema.VERSION}.*pip install --upgrade"),
         (retyped, r"column 'caption' should be string, got int64"),
         (reversed_rows, r"does not hold the plan's rows in the plan's order"),
         (lambda shard: shard.drop_columns(["caption"]), r"lacks column 'caption'"),

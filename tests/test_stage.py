@@ -159,9 +159,11 @@ def test_what_an_import_made_is_left_as_it_is(tmp_path: Path) -> None:
     before = shard.read_bytes()
     receipt = run(Words(), table, retry_failed=True)
     assert (counts(receipt), receipt.foreign) == ((1, 0, 0), 1)
-    assert "1 not made here and left as they are" in str(receipt)
+    assert "1 imported and left as they are" in str(receipt)
     assert shard.read_bytes() == before
     assert captions(table)[:3] == ["released", "released", "a face, surprise 1"]
+    assert counts(run(Words(), table, replace_imported=True)) == (1, 1, 0)
+    assert captions(table)[0] == "a face, happiness 1" and run(Words(), table).foreign == 0
 
 
 def test_a_footer_tells_how_its_shard_was_made(tmp_path: Path) -> None:

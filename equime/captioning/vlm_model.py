@@ -1,0 +1,114 @@
+"""A vision-language model of `transformers`, opened whole and placed on a device.
+
+Why not `from_pretrained` alone: where a tensor is missing from a file it warns and goes on with random weights, and a
+model that cannot look at a video fails at the first clip. Here both are refused before any clip is due.
+
+    processor, model = open_model(find("Qwen/Qwen3-VL-4B-Instruct", None, ...), device("auto", extra=EXTRA), "auto")
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from equime.checkpoints import Checkpoint, first_sentence
+from equime.errors import EquimeError, MissingPackageError
+from equime.optional import need
+
+EXTRA = "caption"
+TOKENIZERS = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model", "tekken.json")
+LEVERS = "try --batch-size 1, --frames 8, --dtype bfloat16"
+
+
+def open_model(checkpoint: Checkpoint, where: Any, dtype: str) -> tuple[Any, Any]:
+    """The processor and the model, with all of its weights, on a device and in eval mode.
+
+    Args:
+        checkpoint: From `equime.checkpoints.find`.
+        where: A `torch.device`.
+        dtype: The name of a `torch.dtype`, or "auto", which keeps the checkpoint's own.
+
+    Raises:
+        EquimeError: A model of another kind, one that takes no video, weights missing or broken, too little memory.
+    """
+    torch = need("torch", extra=EXTRA)
+    need("torchvision", extra=EXTRA)  # of the video processors: without it transformers names neither it nor the way
+    transformers = need("transformers", extra=EXTRA)
+    with _loading(checkpoint, torch):
+        _require_kind(checkpoint, transformers)
+        if not any((checkpoint.folder / name).is_file() for name in TOKENIZERS):  # the library would make one up
+            raise EquimeError(f"the model in {checkpoint.folder} lacks {TOKENIZERS[0]}; {checkpoint.remedy}")
+        processor = transformers.AutoProcessor.from_pretrained(checkpoint.folder)
+        _require_video(checkpoint, processor)
+        model, found = transformers.AutoModelForImageTextToText.from_pretrained(
+            checkpoint.folder,
+            dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # it lists them, its error does not
+        )
+        _require_whole(checkpoint, found)
+        if processor.tokenizer.pad_token is None:  # some are saved without; what pads is masked anyway
+            processor.tokenizer.pad_token = processor.tokenizer.eos_token
+        return processor, model.to(where).eval()
+
+
+def _require_kind(checkpoint: Checkpoint, transformers: Any) -> None:
+    config = transformers.AutoConfig.from_pretrained(checkpoint.folder)
+    if type(config) not in transformers.AutoModelForImageTextToText._model_mapping:
+        name = (getattr(config, "architectures", None) or [type(config).__name__])[0]
+        raise EquimeError(
+            f"expected a vision-language model, got {name} in {checkpoint.folder}; give --model one that takes video, "
+            "such as Qwen/Qwen3-VL-4B-Instruct"
+        )
+
+
+def _require_video(checkpoint: Checkpoint, processor: Any) -> None:
+    if getattr(processor, "video_processor", None) is None or getattr(processor, "tokenizer", None) is None:
+        raise EquimeError(
+            f"expected a model that takes video, got {checkpoint.name} with {type(processor).__name__}; give --model "
+            "one such as Qwen/Qwen3-VL-4B-Instruct"
+        )
+
+
+def _require_whole(checkpoint: Checkpoint, found: dict[str, Any]) -> None:
+    where = f"in {checkpoint.folder}"
+    if missing := sorted(found["missing_keys"]):
+        raise EquimeError(f"{len(missing)} tensors, {missing[0]} first, are not {where}; {checkpoint.remedy}")
+    if other := sorted(key for key, *_ in found["mismatched_keys"]):
+        raise EquimeError(f"{len(other)} tensors, {other[0]} first, have another shape {where}; {checkpoint.remedy}")
+
+
+@contextmanager
+def _loading(checkpoint: Checkpoint, torch: Any) -> Iterator[None]:
+    try:
+        with quiet():
+            yield
+    except EquimeError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise EquimeError(f"too little GPU memory to load {checkpoint.name}: {LEVERS}") from error
+    except ImportError as error:  # some processors want a package of their own
+        raise MissingPackageError(f'{first_sentence(error)}: run `pip install "equime[{EXTRA}]"`') from error
+    except Exception as error:  # each library and file format has its own exceptions for a broken file
+        raise EquimeError(
+            f"cannot load {checkpoint.name} from {checkpoint.folder} ({first_sentence(error)}); {checkpoint.remedy}"
+        ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back the library's bars and warnings: there is one bar of ours, and they name nothing a user could mend."""
+    library = need("transformers.utils.logging", extra=EXTRA)
+    logger = logging.getLogger("transformers")
+    level, bars = logger.level, library.is_progress_bar_enabled()
+    logger.setLevel(logging.ERROR)
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if bars:
+            library.enable_progress_bar()

@@ -1,0 +1,188 @@
+r"""How well the measures work on a data set: times, sides, regions, detection, acceptance, and for whom.
+
+Why: measures of validity have to be valid themselves. Every figure has a constant guess's and a shuffled plan's beside
+it (see `quality.figures`), counts what was not measured as missed, and is given by intensity, by tone of skin and by
+perceived group, because a measure that is blind to faint clips or dark skin would choose the data set for us.
+
+    print("\n".join(study(rows).lines()))     # rows: plan, tag and score columns of the clips
+
+Sides are the subject's own; gender, age and race are *perceived* labels, emotion is no part of any figure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from equime import schema
+from equime.quality.against_plan import Clips, Row, against_plan
+from equime.quality.figures import Score, mean_of
+from equime.skin import skin_band
+
+CLEAR: Final = "B and above"
+PERCEIVED: Final = (("source_gender", "gender"), ("source_age", ""), ("source_race", "race"))
+"""Where a perceived label stands: as the source gives it, else as tagged."""
+IN_GROUPS: Final = ("measured", "apex within 2", "duration within 2", "side", "regions", "accepted")
+"""The figures that are printed for every group; `to_dict` has all."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """How well a data set's expressions were measured. Made by `study`.
+
+    Attributes:
+        clips: Clips with a planned expression.
+        subjects: Whose they are.
+        figures: By group ("all", "B and above", an intensity, a band of skin, a perceived label), then by name:
+            shares within 1 and 2 frames of the plan, errors in ms, side, regions (area under the ROC curve),
+            unit fidelity, what was measured at all, what was accepted.
+        controls: By kind of control, "accepted" (it is what it claims) and "measured" (something moved).
+        reasons: By group, how many clips each gate rejected.
+    """
+
+    clips: int
+    subjects: int
+    figures: Mapping[str, Mapping[str, Score]]
+    controls: Mapping[str, Mapping[str, Score]]
+    reasons: Mapping[str, Mapping[str, int]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The tables, as text."""
+        if not self.clips:
+            return ["no clip with a planned expression"]
+        return [*_main_table(self), *_group_table(self), *_control_table(self), *_reason_table(self)]
+
+
+def study(rows: Sequence[Row]) -> Study:
+    """Compare what was measured with what was planned.
+
+    Args:
+        rows: Plan, tag and score columns (`schema.GROUPS`) and `fps`; absent ones count as null. Every row with
+            planned units and times is an expression, and missed where nothing was measured; rows with a `control`
+            are counted apart; others are left out.
+    """
+    planned = [
+        row for row in rows if row.get("control") is None and row.get("action_units") and row.get("apex_ms") is not None
+    ]
+    controls = {kind: [row for row in rows if row.get("control") == kind] for kind in schema.CONTROLS}
+    groups = _groups(planned)
+    neutral = Clips(controls[schema.NEUTRAL]).measured
+    alarms = float(neutral.mean()) if len(neutral) else None
+    return Study(
+        len(planned),
+        len({row.get("subject_id") for row in planned}),
+        {name: dict(against_plan(Clips(chosen), alarms)) for name, chosen in groups.items()},
+        {kind: _control_figures(Clips(chosen)) for kind, chosen in controls.items() if chosen},
+        {name: _reasons(chosen) for name, chosen in groups.items()},
+    )
+
+
+def _control_figures(clips: Clips) -> dict[str, Score]:
+    return {
+        "accepted": Score.of(mean_of(clips.accepted), clips.subjects),
+        "measured": Score.of(mean_of(clips.measured), clips.subjects),
+    }
+
+
+# --- groups
+
+
+def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each group, in the order in which they are printed; groups without rows are left out."""
+    found: dict[str, list[Row]] = {"all": list(rows), CLEAR: []}
+    found |= {f"intensity {letter}": [] for letter in schema.INTENSITIES}
+    for row in rows:
+        letter = max((unit["intensity"] or "" for unit in row["action_units"]), default="")
+        if letter:
+            found[f"intensity {letter}"].append(row)
+        if letter >= "B":
+            found[CLEAR].append(row)
+    named = sorted(((name, row) for row in rows for name in _perceived(row)), key=lambda pair: pair[0])
+    for name, row in named:
+        found.setdefault(name, []).append(row)
+    return {name: chosen for name, chosen in found.items() if chosen}
+
+
+def _perceived(row: Row) -> Iterator[str]:
+    """The names of the groups by appearance that a clip's subject is counted in."""
+    for first, second in PERCEIVED:
+        label = row.get(first) or row.get(second)
+        if label:
+            yield f"{first.removeprefix('source_')} {label}"
+    if band := skin_band(row.get("skin_ita")):
+        yield f"skin {band}"
+
+
+def _reasons(rows: Sequence[Row]) -> dict[str, int]:
+    """How many clips each gate rejected, the commonest first."""
+    named = Counter(gate for row in rows for gate in {_gate(reason) for reason in row.get("reject_reasons") or ()})
+    return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _gate(reason: str) -> str:
+    """The threshold that a reason names, or else its words up to the first number."""
+    field = re.search(r"\b(?:max|min)_\w+", reason)
+    return field[0] if field else re.split(r"[\d:(]", reason)[0].strip()
+
+
+# --- tables
+
+
+def _main_table(found: Study) -> list[str]:
+    shown = [name for name in ("all", CLEAR) if name in found.figures]
+    lines = [
+        f"{found.clips:,} clips of {found.subjects:,} subjects with a planned expression",
+        f"{'':34}" + "".join(f"{name:>42}" for name in shown),
+        f"{'within frames, or ms':34}" + f"{'measured':>10}{'95 %':>16}{'const':>8}{'shuff':>8}" * len(shown),
+    ]
+    for name in found.figures["all"]:
+        scores = [found.figures[group].get(name, Score()) for group in shown]
+        lines.append(f"{name:34}" + "".join(_cells(score, 1 if name.endswith(" ms") else 3) for score in scores))
+    return lines
+
+
+def _cells(score: Score, digits: int) -> str:
+    span = f"{_number(score.low, digits)}-{_number(score.high, digits)}" if score.low is not None else ""
+    baselines = f"{_number(score.constant, digits):>8}{_number(score.control, digits):>8}"
+    return f"{_number(score.value, digits):>10}{span:>16}{baselines}"
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _group_table(found: Study) -> list[str]:
+    lines = ["", f"{'':24}{'clips':>7}" + "".join(f"{name:>19}" for name in IN_GROUPS)]
+    for group, figures in found.figures.items():
+        scores = [figures.get(name, Score()) for name in IN_GROUPS]
+        lines.append(f"{group:24}{figures['measured'].clips:>7}" + "".join(f"{_short(s):>19}" for s in scores))
+    return lines
+
+
+def _short(score: Score) -> str:
+    span = f" {_number(score.low, 2)}-{_number(score.high, 2)}" if score.low is not None else ""
+    return f"{_number(score.value)}{span}"
+
+
+def _control_table(found: Study) -> list[str]:
+    return [""] * bool(found.controls) + [
+        f"control {kind}: {scores['accepted'].clips} clips, {_number(scores['accepted'].value)} accepted,"
+        f" in {_number(scores['measured'].value)} something moved"
+        for kind, scores in found.controls.items()
+    ]
+
+
+def _reason_table(found: Study) -> list[str]:
+    lines = [
+        f"{group:24}" + ", ".join(f"{gate} {count}" for gate, count in gates.items())
+        for group, gates in found.reasons.items()
+        if gates
+    ]
+    return ["", "rejected clips by gate", *lines] if lines else []
