@@ -20,7 +20,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
 TABLE = re.compile(r"(?<=<!-- bench:begin -->\n).*?(?=<!-- bench:end -->)", re.S)
-PACKAGES = ("av", "datasets", "pyarrow", "torch", "torchcodec")
+PACKAGES = ("av", "datasets", "deepface", "opencv-contrib-python-headless", "piq", "pyarrow", "torch", "torchcodec")
 
 
 def claims() -> list[dict[str, Any]]:

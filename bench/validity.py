@@ -110,7 +110,8 @@ def costs(rounds: int) -> dict[str, float]:
         "tvl1": lambda: tvl1(frames, TIMED_PAIRS),
         "mesh": lambda: measure(by_mesh(frames, finder), parse("12C").units),
     }
-    found = {name: statistics.median(seconds(task) for _ in range(rounds)) for name, task in tasks.items()}
+    turns = [{name: seconds(task) for name, task in tasks.items()} for _ in range(rounds)]
+    found = {name: statistics.median(turn[name] for turn in turns) for name in tasks}
     return found | {"tvl1": found["tvl1"] * len(frames) / TIMED_PAIRS}
 
 

@@ -11,8 +11,6 @@ with reasons. What was planned is only compared with, never looked at by a measu
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -22,6 +20,7 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from equime.action_units import ActionUnit
+from equime.checkpoints import sha256
 from equime.clip import Clip
 from equime.errors import EquimeError
 from equime.face import FaceFinder
@@ -29,7 +28,7 @@ from equime.options import nested, option
 from equime.quality import weights
 from equime.quality.fidelity import Fidelity
 from equime.quality.gates import Gates, Planned
-from equime.quality.identity import NETWORKS, Embedder, embedder
+from equime.quality.identity import Embedder, embedder, weights_file
 from equime.quality.real_range import RealRange
 from equime.quality.validity import validity
 from equime.stage import Row, writes
@@ -95,7 +94,7 @@ class Score:
         there = (name for name in self.measures.slow if name not in self.without)
         files = [file.path for name in there for file in weights.FILES.get(name, ())]
         files += [self._network] if self._network and "identity" not in self.without else []
-        return {path.name: _digest(path, path.stat().st_mtime_ns) for path in files}
+        return {path.name: sha256(path) for path in files}
 
     @property
     def notes(self) -> list[str]:
@@ -105,10 +104,7 @@ class Score:
     @property
     def _network(self) -> Path | None:
         """Where the network's weights are, or would be."""
-        if self.identity == "none":
-            return None
-        home = Path(os.environ.get("DEEPFACE_HOME") or Path.home())
-        return home / ".deepface" / "weights" / NETWORKS[self.identity][1]
+        return None if self.identity == "none" else weights_file(self.identity)
 
     def _embed(self) -> Embedder | None:
         return _embedder(self.identity) if self._network and "identity" not in self.without else None
@@ -181,10 +177,3 @@ def _embedder(name: str) -> Embedder:
     if found is None:
         raise EquimeError(why)
     return found
-
-
-@lru_cache(maxsize=16)
-def _digest(path: Path, changed: int) -> str:
-    """SHA-256 of a file, read again where it changed."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -50,7 +50,7 @@ class Tag:
     name: ClassVar[str] = "tag"
     version: ClassVar[int] = 1
     batch: ClassVar[int] = 16
-    reads: ClassVar[tuple[str, ...]] = ("video", "num_frames", "generate_error")
+    reads: ClassVar[tuple[str, ...]] = ("video", "sha256", "num_frames", "generate_error")
     writes: ClassVar[pa.Schema] = writes("tag")
 
     tagger: Literal["deepface", "packaged"] | None = option(
@@ -69,7 +69,8 @@ class Tag:
         if self.tagger is None:
             lack = why_not_deepface(self.expression)
             object.__setattr__(self, "tagger", "packaged" if lack else "deepface")
-            logger.warning("tagger: %s", f"packaged, which says no race ({lack})" if lack else "deepface")
+            said = "packaged, which says no race (DeepFace is not ready: see `equime doctor`)" if lack else "deepface"
+            logger.warning("tagger: %s", said)
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -119,6 +120,8 @@ class Tag:
             if row["generate_error"] and not row["video"]:
                 raise EquimeError(f"the clip was not made: {row['generate_error']}")
             clip = Clip(row)
+            if row.get("sha256"):  # a flipped byte can decode to other pixels without an error
+                clip.verify()
             indices = uniform(clip.num_frames, min(self.frames, clip.num_frames))
             return follow(clip.frames_at(indices), indices, self._detector)
         except MissingPackageError:

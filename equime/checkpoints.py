@@ -14,11 +14,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from equime.errors import EquimeError
+from equime.errors import EquimeError, MissingPackageError
 from equime.optional import need
 
 EDGE_BYTES = 1 << 20
@@ -115,6 +117,34 @@ def find(model: str, revision: str | None, layout: Layout) -> Checkpoint:
     return Checkpoint(folder, model, folder.name, f"run `{layout.download(model, folder.name)} --force-download`")
 
 
+@contextmanager
+def reading(checkpoint: Checkpoint, *, extra: str, levers: str) -> Iterator[None]:
+    """Inside, whatever goes wrong while a model is read is one line.
+
+    Args:
+        checkpoint: The model.
+        extra: The extra of this package that brings torch and the model's library.
+        levers: What to try where memory runs out.
+
+    Raises:
+        EquimeError: Too little memory, or broken files; one that is raised inside passes.
+        MissingPackageError: The model wants a package that is not installed.
+    """
+    torch = need("torch", extra=extra)
+    try:
+        yield
+    except EquimeError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise EquimeError(f"too little GPU memory to load {checkpoint.name}: {levers}") from error
+    except ImportError as error:  # some tokenizers and processors want a package of their own
+        raise MissingPackageError(f'{first_sentence(error)}: run `pip install "equime[{extra}]"`') from error
+    except Exception as error:  # each library and file format has its own exceptions for a broken file
+        raise EquimeError(
+            f"cannot load {checkpoint.name} from {checkpoint.folder} ({first_sentence(error)}); {checkpoint.remedy}"
+        ) from error
+
+
 def absent_weights(folder: Path, remedy: str) -> list[str]:
     """The files of weights that a folder should have, by its indexes, and has not; "*.safetensors" where it has none.
 
@@ -139,6 +169,17 @@ def digest(folder: Path, files: Iterable[Path]) -> str:
             file.seek(max(size - EDGE_BYTES, 0))
             hasher.update(file.read())
     return f"sha256:{hasher.hexdigest()[:16]}"
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, in hex; read once, and again where the file has changed."""
+    return _sha256(path, path.stat().st_mtime_ns)
+
+
+@lru_cache
+def _sha256(path: Path, written: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def first_sentence(error: Exception) -> str:

@@ -10,6 +10,7 @@ Both go shard by shard, so memory stays flat however long the data set is.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,7 @@ class GroupStatus:
         orphan: Shards that the plan does not have (any more).
         rows: Rows in the shards done and stale.
         failed_rows: Of these, rows that keep an error.
+        ways: With how many sets of options, or stages, they were made; more than 1 where a run with others stopped.
         bytes: Size of all its shards on disk.
     """
 
@@ -51,6 +53,7 @@ class GroupStatus:
     orphan: int
     rows: int
     failed_rows: int
+    ways: int
     bytes: int
 
     def __str__(self) -> str:
@@ -58,6 +61,7 @@ class GroupStatus:
         shards = f"{self.done} of {counted(self.planned, 'shard')}"
         rest = [f"{n} {state}" for state in ("stale", "missing", "damaged", "orphan") if (n := getattr(self, state))]
         rest += [counted(self.failed_rows, "failed row")] if self.failed_rows else []
+        rest += [f"made in {self.ways} ways, by its options"] if self.ways > 1 and self.group != "plan" else []
         size = f"{self.bytes / 1e6:.1f} MB"
         return ", ".join([f"{self.group:9} {shards}", counted(self.rows, "row"), size, *rest])
 
@@ -76,7 +80,7 @@ def status(table: Table) -> list[GroupStatus]:
             planned=len(planned),
             orphan=len(set(table.shards(group)) - set(planned)),
             bytes=sum(table.shard_path(group, index).stat().st_size for index in table.shards(group)),
-            **vars(count),
+            **vars(count) | {"ways": len(count.ways)},
         )
         for group, count in counts.items()
     ]
@@ -126,6 +130,20 @@ def coverage(table: Table) -> Coverage:
     return Coverage(rows, videos, begun=bool(table.shards("generate")))
 
 
+def not_made(table: Table) -> Iterator[tuple[str, str]]:
+    """The clips that could not be made or imported whole, and why.
+
+    Raises:
+        EquimeError: A shard that does not read.
+    """
+    for index in table.shards():
+        if not table.made(index, ["generate"]):
+            continue
+        for row in table.read(index, ["clip_id", "generate_error"]).to_pylist():
+            if row["generate_error"]:
+                yield row["clip_id"], row["generate_error"]
+
+
 @dataclass
 class _Count:
     done: int = 0
@@ -134,6 +152,7 @@ class _Count:
     damaged: int = 0
     rows: int = 0
     failed_rows: int = 0
+    ways: set[str] = field(default_factory=set)
 
     def add(self, footers: dict[str, Footer | None], group: str, unread: set[str]) -> None:
         footer = footers[group]
@@ -145,6 +164,7 @@ class _Count:
             state = "done" if follows(footer, footers) else "stale"
             self.rows += footer.rows
             self.failed_rows += footer.failed
+            self.ways.add(json.dumps([footer.stage, footer.version, footer.fields], sort_keys=True))
         setattr(self, state, getattr(self, state) + 1)
 
 

@@ -21,7 +21,7 @@ from equime.errors import EquimeError
 from equime.face import FaceFinder, crop
 from equime.optional import need
 from equime.skin import skin_ita
-from equime.taggers import face_square
+from equime.taggers import deepface_folder, face_square
 
 Array = npt.NDArray[Any]
 Box = tuple[float, float, float, float]
@@ -111,7 +111,10 @@ class DeepFaceDetector:
             modeling.build_model("face_detector", self.name)
         except Exception as error:  # a missing package or file, said by each detector in its own way
             why = " ".join(str(error).split())[:200]
-            raise EquimeError(f"DeepFace's detector {self.name} does not load ({why})") from error
+            raise EquimeError(
+                f"DeepFace's detector {self.name} does not load: install its package, or put its file into "
+                f"{deepface_folder()}; --detector {OWN} needs neither (DeepFace says: {why})"
+            ) from error
 
     def __call__(self, frame: Array) -> list[Found]:
         """Every face; see `Detector`."""

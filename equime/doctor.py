@@ -16,7 +16,11 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
+from equime.errors import EquimeError
 from equime.optional import available
+from equime.quality import weights
+from equime.quality.identity import NETWORKS, weights_file
+from equime.taggers import DEEPFACE_RELEASE, deepface_weights
 
 FACE_MODELS = ("face_detection_short_range.tflite", "face_landmark.tflite")
 
@@ -42,6 +46,7 @@ def examine() -> Iterator[Finding]:
     yield _ffmpeg()
     yield _face_models()
     yield from _extras()
+    yield from _weights()
     yield _decoder("torchcodec")
     yield _decoder("decord")
     yield _gpu()
@@ -104,6 +109,23 @@ def _extras() -> Iterator[Finding]:
         missing = [name for name, version in _versions(extra).items() if version is None]
         found = f"missing {', '.join(missing)}" if missing else "installed"
         yield Finding(f"[{extra}]", not missing, found, f'pip install "equime[{extra}]"')
+
+
+def _weights() -> Iterator[Finding]:
+    """The files that no package brings: DeepFace's, for tags and for the likeness of faces, and those of measures."""
+    try:
+        yield Finding("weights of DeepFace", True, str(deepface_weights()))
+    except EquimeError as error:
+        yield Finding("weights of DeepFace", False, "not all there", str(error).partition(": ")[2])
+    there = [name for name in NETWORKS if weights_file(name).is_file()]
+    one = weights_file(next(iter(NETWORKS)))
+    mend = f"put {one.name} of {DEEPFACE_RELEASE} into {one.parent}"
+    yield Finding("weights of identity", bool(there), ", ".join(there) or "none there", mend)
+    for measure, files in weights.FILES.items():
+        lack = weights.note(measure) or ""
+        missing = ", ".join(file.path.name for file in weights.missing(measure))
+        found = f"missing {missing}" if missing else str(files[0].path.parent)
+        yield Finding(f"weights of {measure}", not lack, found, lack.partition(": ")[2])
 
 
 def _decoder(name: Literal["torchcodec", "decord"]) -> Finding:

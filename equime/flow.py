@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 Method = Literal["dis", "farneback", "tvl1"]
 Preset = Literal["ultrafast", "fast", "medium"]
 Formula = Literal["half", "quarter", "sobel"]
-Motion = Literal["translation", "similarity", "affine"]
+HeadMotion = Literal["translation", "similarity", "affine"]
 
 STABLE_POINTS: Final = (*(168, 6, 197, 10, 338, 109, 162, 389, 127, 356, 234, 454, 93, 323),)
 """Mesh points that expressions hardly move: nose bridge, hairline, temples, before the ears."""
@@ -115,7 +115,7 @@ def stable_mask(face: Face, shape: tuple[int, ...]) -> Array:
     return mask.astype(bool)
 
 
-def stabilise(flow: Array, face: Face, motion: Motion = "similarity") -> Array:
+def stabilise(flow: Array, face: Face, motion: HeadMotion = "similarity") -> Array:
     """The flow without the head's own motion, float32 (H, W, 2).
 
     A smooth motion is fitted to the flow on `stable_mask` by least squares with Tukey's biweight, so that a
@@ -140,7 +140,7 @@ def stabilise(flow: Array, face: Face, motion: Motion = "similarity") -> Array:
 class HeadFit:
     """The robust fit of a head's motion: what depends on the face alone is prepared once for a clip."""
 
-    def __init__(self, face: Face, shape: tuple[int, int], motion: Motion) -> None:
+    def __init__(self, face: Face, shape: tuple[int, int], motion: HeadMotion) -> None:
         rows, columns = np.nonzero(stable_mask(face, shape))
         if not len(rows):
             raise EquimeError(f"expected a face inside the {shape[1]}x{shape[0]} frame, got {face.box = }")

@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 T = TypeVar("T")
 
 
-def option(default: Any, *, help: str, result: bool = True) -> Any:
+def option(default: Any, *, help: str, result: bool = True, when: tuple[str, Any] | None = None) -> Any:
     """A dataclass field with its help text.
 
     Args:
@@ -31,8 +31,9 @@ def option(default: Any, *, help: str, result: bool = True) -> Any:
         help: One line for `--help`.
         result: Whether the value can change what is written. Fields that cannot (workers, device, folders
             whose content is hashed elsewhere) stay out of marks.
+        when: (sibling field or property, value): it changes a result only while that sibling has that value.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "result": result})
+    return dataclasses.field(default=default, metadata={"help": help, "result": result, "when": when})
 
 
 def add_flags(parser: argparse.ArgumentParser, cls: type) -> None:

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one shard came to. `written` is False where nothing succeeded and good rows were there before."""
+    """What one shard came to. `written` is False where it came to nothing and good rows were there before."""
 
     rows: int
     errors: dict[str, str]
@@ -56,7 +56,9 @@ class ShardWorker:
         results = self._results(inputs, kept, tick)
         error = f"{self.stage.name}_error"
         errors = {row["clip_id"]: r[error] for row, r in zip(inputs, results, strict=True) if r[error]}
-        if len(errors) == len(inputs) and self._has_good_rows(before, index):
+        # A row may hold something beside its reason, such as an answer that cannot be read: that is a result.
+        nothing = all(value is None for r in results for name, value in r.items() if name != error)
+        if nothing and len(errors) == len(inputs) and self._has_good_rows(before, index):
             kept_too = {clip: f"{why} (the {self.stage.name} made before is kept)" for clip, why in errors.items()}
             return Outcome(len(inputs), kept_too, written=False)
         ids = pa.array([row["clip_id"] for row in inputs], pa.string())

@@ -31,14 +31,17 @@ Row = dict[str, Any]
 class Stage(Protocol):
     """What `run` needs of a stage.
 
-    Optional class variables: `batch`, how many rows one call gets (16); `packages`, whose versions the
-    footers record. An optional attribute `models` maps model ids to revisions, for the footers too.
+    Optional attributes: `batch`, how many rows one call gets (16); for the footers `packages`, whose versions they
+    record, and `models`, model id -> revision. These and `reads` may follow from a stage's fields.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
-    reads: ClassVar[tuple[str, ...]]
     writes: ClassVar[pa.Schema]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns it is given, of other groups."""
 
     def load(self) -> None:
         """Heavy imports and weights, once per worker."""

@@ -11,7 +11,6 @@ constant guess or shuffled rows would score.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
@@ -20,8 +19,9 @@ from typing import Any, Protocol
 from equime import schema, tag_summary
 from equime.captioning import agreement
 from equime.planning.strata import Acceptance, acceptance, judged
-from equime.quality.study import study
+from equime.quality.study import refusals, study
 from equime.table import Table
+from equime.wording import counted
 
 Row = dict[str, Any]
 MOTION = ("amplitude", "stillness")
@@ -46,7 +46,10 @@ class Means:
 
     def lines(self) -> list[str]:
         """A line for each measure; the unmeasured are left out."""
-        return [f"{name:28} {mean:10.4g}  {n} clips" for name, (mean, n) in self.columns.items()]
+        return [
+            "means over clips; a frozen clip is perfect in every measure, so read them beside " + " and ".join(MOTION),
+            *(f"{name:28} {mean:10.4g}  {counted(n, 'clip')}" for name, (mean, n) in self.columns.items()),
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Column -> mean and clips."""
@@ -60,22 +63,27 @@ class Accepted:
     Attributes:
         clips: Scored clips, controls and dose sweeps included.
         accepted: Those accepted.
+        unscored: Clips without a score: not made, not scored yet, or failed.
         reasons: Gate -> clips it refused.
-        groups: Shares with 95 % Wilson intervals, of the balanced clips.
+        groups: Shares with 95 % Wilson intervals, of the balanced clips; one that could not be scored is not accepted.
     """
 
     clips: int
     accepted: int
+    unscored: int
     reasons: Mapping[str, int]
     groups: Sequence[Acceptance]
 
     def lines(self) -> list[str]:
         """The whole, then by gate, then by group."""
         return [
-            f"accepted {self.accepted} of {self.clips} scored clips",
+            f"accepted {self.accepted} of {self.clips} scored clips"
+            + (f"; {counted(self.unscored, 'clip')} without a score" if self.unscored else ""),
             *(f"  refused by {gate}: {n}" for gate, n in self.reasons.items()),
+            *(["by group (95 % interval), of the balanced clips"] if self.groups else []),
             *(
-                f"  {g.by} {g.group or '(none)'}: {g.accepted} of {g.scored}, {g.share:.1%} [{g.low:.1%}, {g.high:.1%}]"
+                f"  {g.by + ' ' + (g.group or '(none)'):40} {g.accepted:>6} of {g.scored:<6} {g.share:6.1%}"
+                f" [{g.low:.1%}, {g.high:.1%}]"
                 for g in self.groups
             ),
         ]
@@ -83,7 +91,7 @@ class Accepted:
     def to_dict(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
         groups = [asdict(group) | {"share": group.share} for group in self.groups]
-        return {"clips": self.clips, "accepted": self.accepted, "reasons": dict(self.reasons), "groups": groups}
+        return asdict(self) | {"groups": groups}
 
 
 def summarise(table: Table) -> dict[str, Section]:
@@ -106,8 +114,19 @@ def _sections(table: Table, made: set[str], rows: list[Row]) -> Iterator[tuple[s
     scored = [row for row in rows if row["accepted"] is not None]
     if scored:
         yield "fidelity", means(scored)
-        yield "acceptance", Accepted(len(scored), _accepted(scored), refusals(scored), acceptance(judged(table)))
+    if "score" in made:
+        unscored, groups = len(rows) - len(scored), acceptance(judged(table))
+        yield "acceptance", Accepted(len(scored), _accepted(scored), unscored, refusals(scored), groups)
+    if scored:
         yield "validity", study(scored)
+
+
+def left_out(table: Table) -> dict[str, int]:
+    """Annotation that was begun -> planned shards without it, or with a stale one; nothing where it is whole."""
+    annotations = [group for group in ("caption", "tag", "score") if group in table.groups]
+    made = [table.made(index, annotations) for index in table.shards()]
+    counts = {group: sum(group not in there for there in made) for group in annotations}
+    return {group: count for group, count in counts.items() if count}
 
 
 def means(rows: Sequence[Row]) -> Means:
@@ -117,16 +136,6 @@ def means(rows: Sequence[Row]) -> Means:
         name: [row[name] for row in rows if row[name] is not None] for name in (*names, *schema.NO_REFERENCE, *MOTION)
     }
     return Means({name: (fmean(values), len(values)) for name, values in found.items() if values})
-
-
-def refusals(rows: Sequence[Row]) -> dict[str, int]:
-    """How many clips each gate refused, the most frequent first; a reason ends in its gate's field, in brackets."""
-    gates = Counter(gate for row in rows for gate in {_gate(reason) for reason in row["reject_reasons"] or ()})
-    return dict(sorted(gates.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _gate(reason: str) -> str:
-    return reason.rpartition("(")[2].rstrip(")") if reason.endswith(")") else reason
 
 
 def _accepted(rows: Sequence[Row]) -> int:

@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from statistics import fmean
 from typing import Any, Final
 
 from equime import schema
 from equime.demographics import Labels, Tag, labels, vote
 from equime.skin import BANDS, skin_band
+from equime.wording import counted
 
 Row = Mapping[str, Any]
 
@@ -38,6 +40,10 @@ KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
 }
 AGES_APART: Final = 10.0
 """Years between a subject's youngest and oldest clip from which the age is unstable."""
+
+SHOWN_ERRORS: Final = 5
+SHOWN: Final = 20
+"""Subjects whose clips disagree that are named one by one."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class TagSummary:
     Attributes:
         clips: Rows.
         tagged: Rows with tags; the others were broken, not made, or show no face.
+        errors: Why rows have none -> rows, the commonest reasons.
         taggers: Tagger -> clips.
         shares: gender, age, race, expression and skin -> label -> share (0-1) of the tagged clips, and "null".
         agreement: Mean over clips of the share of frames that agree; None without clips.
@@ -77,6 +84,7 @@ class TagSummary:
 
     clips: int
     tagged: int
+    errors: Mapping[str, int]
     taggers: Mapping[str, int]
     shares: Mapping[str, Mapping[str, float]]
     agreement: float | None
@@ -99,38 +107,36 @@ class TagSummary:
 
     def lines(self) -> list[str]:
         """All of it, for people."""
-        by = ", ".join(f"{name} {count}" for name, count in self.taggers.items()) or "nothing"
+        by = " and ".join(self.taggers) or "nothing"
+        clips, subjects = counted(self.clips, "clip"), counted(len(self.subjects), "subject")
         return [
-            f"tagged {self.tagged} of {self.clips} clips of {len(self.subjects)} subjects, by {by}",
-            *(
-                f"perceived {name}: {_shown(self.shares[name])}"
-                for name in KNOWN
-                if name != "skin" and self._says(name)
-            ),
-            f"skin as pictured: {_shown(self.shares['skin'])}",
-            *self._missing(),
-            *self._sureness(),
-            *self._unstable_lines(),
+            f"tagged {self.tagged} of {clips} of {subjects}, by {by}",
+            *(f"not tagged: {counted(count, 'clip')}: {why}" for why, count in self.errors.items()),
+            *(self._label_lines() if self.tagged else ()),
         ]
 
-    def _says(self, name: str) -> bool:
-        return any(label != "null" for label in self.shares[name])
-
-    def _missing(self) -> Iterator[str]:
-        if self.tagged and not self._says("race"):
-            yield "perceived race: null, no tagger here says it"
+    def _label_lines(self) -> Iterator[str]:
+        for name, shares in self.shares.items():
+            if any(label != "null" for label in shares):
+                title = "skin as pictured" if name == "skin" else f"perceived {name}"
+                yield f"{title}: " + ", ".join(f"{label} {share:.1%}" for label, share in shares.items())
+            elif name == "race":
+                yield "perceived race: null, no tagger here says it"
+        yield from self._sureness()
+        yield f"subjects whose clips disagree: {len(self.unstable)} of {len(self.subjects)}"
+        yield from (f"  {name}: {'; '.join(why)}" for name, why in islice(self.unstable.items(), SHOWN))
+        if len(self.unstable) > SHOWN:
+            yield f"  and {len(self.unstable) - SHOWN} more: `equime summary --json` names them"
 
     def _sureness(self) -> Iterator[str]:
         if self.agreement is not None:
-            varies = f", their ages vary by {self.age_std:.1f} years" if self.age_std is not None else ""
-            yield f"frames agree in {self.agreement:.1%} of a clip{varies}; {self.several_faces:.1%} show several faces"
+            varies = f", and their ages vary by {self.age_std:.1f} years" if self.age_std is not None else ""
+            yield f"of a clip's frames {self.agreement:.1%} say what the clip is labelled{varies}"
+        if self.several_faces:
+            yield f"more than one face: {self.several_faces:.1%} of the clips"
         for name, (both, alike) in self.against_source.items():
             if both:
-                yield f"{name} as the source says it: {alike} of {both} clips ({alike / both:.1%})"
-
-    def _unstable_lines(self) -> Iterator[str]:
-        yield f"unstable over their clips: {len(self.unstable)} of {len(self.subjects)} subjects"
-        yield from (f"  {name}: {'; '.join(why)}" for name, why in self.unstable.items())
+                yield f"{name} is labelled as the source labels it in {alike} of {counted(both, 'clip')}"
 
 
 def summarise(rows: Iterable[Row]) -> TagSummary:
@@ -149,6 +155,7 @@ def summarise(rows: Iterable[Row]) -> TagSummary:
     return TagSummary(
         clips=len(found),
         tagged=len(tagged),
+        errors=dict(Counter(row["tag_error"] for row in found if row["tag_error"]).most_common(SHOWN_ERRORS)),
         taggers=dict(Counter(str(row["tagger"]) for row in tagged)),
         shares={name: _shares([labels[name] for labels in said], known) for name, known in KNOWN.items()},
         agreement=fmean(row["agreement"] for row in tagged) if tagged else None,
@@ -192,7 +199,3 @@ def _differs(rows: Sequence[Row]) -> Iterator[str]:
     ages = [row["age"] for row in rows if row["age"] is not None]
     if ages and max(ages) - min(ages) > AGES_APART:
         yield f"age: {min(ages):.0f} to {max(ages):.0f}"
-
-
-def _shown(shares: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {share:.1%}" for name, share in shares.items()) or "nothing"

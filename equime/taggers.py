@@ -12,12 +12,10 @@ Their labels are *perceived* and err differently for different groups: use both,
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -28,7 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from equime import schema
+from equime.checkpoints import sha256
 from equime.demographics import Crop, Tag, Tagger, deepface_gender, normalised
+from equime.devices import device
 from equime.errors import EquimeError
 from equime.optional import available, need
 
@@ -148,7 +148,7 @@ class DeepFace:
 
     Attributes:
         batch: Faces that go through the networks together; halved, and kept so, where memory runs out.
-        device: torch's name of one; "auto" is the first CUDA device, else the CPU.
+        device: "auto" (the first GPU, or the CPU where there is none), "cpu", "cuda" or "cuda:N".
         expression: Whether the emotion network is asked too.
     """
 
@@ -175,9 +175,9 @@ class DeepFace:
         torch = need("torch", extra="tag")
         need("deepface", extra="tag")
         folder = deepface_weights(self.expression)
-        device = torch_device(self.device)
+        where = device(self.device, extra="tag")
         names = ("Gender", "Age", "Race", "Emotion")[: 4 if self.expression else 3]
-        self._nets = {name: _network(name, folder).to(device) for name in names}
+        self._nets = {name: _network(name, folder).to(where) for name in names}
         for net in (net for name, net in self._nets.items() if name != "Emotion"):
             for layer in (net.backbone.fc6, net.backbone.fc7, net.predictions):
                 _multiply(torch, layer)
@@ -216,9 +216,9 @@ class DeepFace:
         resize = need("deepface.modules.preprocessing", extra="tag").resize_image
         bgr = np.concatenate([resize(face[..., ::-1] / 255, (224, 224)) for face in faces])
         inputs = {name: _small_grey(bgr) if name == "Emotion" else bgr for name in self._nets}
-        device = next(self._nets["Gender"].parameters()).device
+        where = next(self._nets["Gender"].parameters()).device
         with torch.no_grad():
-            tensors = {name: torch.from_numpy(a).permute(0, 3, 1, 2).to(device) for name, a in inputs.items()}
+            tensors = {name: torch.from_numpy(a).permute(0, 3, 1, 2).to(where) for name, a in inputs.items()}
             found = {name: net(tensors[name]).cpu().numpy() for name, net in self._nets.items()}
         return [{name: values[i] for name, values in found.items()} for i in range(len(faces))]
 
@@ -260,23 +260,8 @@ def _small_grey(bgr: Array) -> Array:
     return np.stack(greys)[..., None]
 
 
-def torch_device(name: str) -> Any:
-    """Torch's device of that name; "auto" is the first CUDA device, else the CPU.
-
-    Raises:
-        EquimeError: No such device here.
-    """
-    torch = need("torch", extra="torch")
-    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    try:
-        torch.zeros(1, device=wanted)
-        return torch.device(wanted)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0][:120]
-        raise EquimeError(f"expected a device of torch here, such as cpu, got {name!r} ({first})") from error
-
-
-def _weights_folder() -> Path:
+def deepface_folder() -> Path:
+    """Where DeepFace looks for its weights: `$DEEPFACE_HOME/.deepface/weights`, or the same in the home folder."""
     return Path(os.environ.get("DEEPFACE_HOME") or Path.home()) / ".deepface" / "weights"
 
 
@@ -286,24 +271,17 @@ def _weights(expression: bool) -> dict[str, int]:
 
 def deepface_models(expression: bool = False) -> dict[str, str]:
     """DeepFace -> its version, and each weight file that is there -> its SHA-256, as they have no revisions."""
-    files = [path for name in _weights(expression) if (path := _weights_folder() / name).is_file()]
-    return {"deepface": metadata.version("deepface")} | {f.name: _digest(f, f.stat().st_mtime_ns) for f in files}
-
-
-@lru_cache
-def _digest(path: Path, written: int) -> str:
-    """Of a file as it was `written`, in nanoseconds; read once."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    files = [path for name in _weights(expression) if (path := deepface_folder() / name).is_file()]
+    return {"deepface": metadata.version("deepface")} | {path.name: sha256(path) for path in files}
 
 
 def deepface_weights(expression: bool = False) -> Path:
-    """The folder of DeepFace's weights, `$DEEPFACE_HOME/.deepface/weights`, with all that is needed in it.
+    """The folder of DeepFace's weights, with all that is needed in it.
 
     Raises:
         EquimeError: A file is not there: which, where it belongs and how large it is.
     """
-    folder, wanted = _weights_folder(), _weights(expression)
+    folder, wanted = deepface_folder(), _weights(expression)
     missing = [f"{name} ({size} MB)" for name, size in wanted.items() if not (folder / name).is_file()]
     if missing:
         raise EquimeError(

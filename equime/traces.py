@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from equime.errors import EquimeError
-from equime.flow import HeadFit, Method, Motion, Preset, dense, grey, robust_mean
+from equime.flow import HeadFit, HeadMotion, Method, Preset, dense, grey, robust_mean
 from equime.mesh import Face, region_mask
 
 Array = npt.NDArray[Any]
@@ -67,7 +67,7 @@ class Steady:
         self._frames, self._origin = frames, np.array([window[1].start, window[0].start])
 
     def steps(
-        self, motion: Motion | None = "similarity", method: Method = "dis", preset: Preset = "fast"
+        self, motion: HeadMotion | None = "similarity", method: Method = "dis", preset: Preset = "fast"
     ) -> Iterator[Step]:
         """One `Step` a frame; see `traces` for the arguments."""
         shape = (self.reference.shape[0], self.reference.shape[1])
@@ -87,7 +87,7 @@ def traces(
     regions: Iterable[tuple[str, str]],
     *,
     count: int = 5,
-    motion: Motion | None = "similarity",
+    motion: HeadMotion | None = "similarity",
     method: Method = "dis",
     preset: Preset = "fast",
 ) -> dict[tuple[str, str], Array]:
@@ -165,8 +165,10 @@ def settled(trace: Array, window: int = 49) -> Array:
     """
     half = min(window // 2, len(trace) - 1)
     padded = np.pad(trace, [(half, half)] + [(0, 0)] * (trace.ndim - 1), mode="reflect")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0)
-    return np.asarray(trace - np.median(windows, axis=-1), np.float32)
+    # A column at a time: all windows of a long clip at once would fill the memory.
+    columns = padded.reshape(len(padded), -1).T
+    slow = [np.median(np.lib.stride_tricks.sliding_window_view(c, 2 * half + 1), axis=-1) for c in columns]
+    return np.asarray(trace - np.stack(slow, 1).reshape(trace.shape), np.float32)
 
 
 class Crossings(NamedTuple):

@@ -124,6 +124,13 @@ def test_what_is_missing_is_left_out_and_counted() -> None:
     assert report.lines()[0] == "4 clips (1 not planned, 1 not named, 1 not measured)"
 
 
+def test_a_scored_clip_in_which_nothing_was_seen_is_a_miss() -> None:
+    report = agreement([row("12", "12", "12"), row("4", "4", None, accepted=False), row("6", "6", None)])
+    assert report.missing["measured"] == 1  # not scored
+    found = pair(report, "measured", "planned")
+    assert found.clips == 2 and found.micro == Score(1.0, 1 / 2, 2 / 3)
+
+
 class TestNamed:
     def test_of_a_template_is_read_from_its_words(self) -> None:
         units = [ActionUnit(12, "L", "B"), ActionUnit(6)]
@@ -131,6 +138,10 @@ class TestNamed:
         told = {"caption": said["caption"], "caption_json": json.dumps(said), "captioner": "template"}
         assert named(told) == tuple(units)
         assert named(told | {"caption": "A face."}) == ()  # the words count, not the structure beside them
+
+    def test_of_a_template_without_a_plan_to_word_is_none(self) -> None:
+        told = {"caption": "A face.", "caption_json": "{}", "captioner": "template", "emotion": "fear"}
+        assert named(told) is None and named(told | {"action_units": []}) == ()
 
     def test_of_a_model_is_its_structure_else_its_words(self) -> None:
         told = {"caption": "AU4 on the left", "captioner": "m@1"}
@@ -150,7 +161,11 @@ class TestReport:
         numbers = (first.micro.precision, first.micro.recall, first.micro.f1, first.macro.f1, first.sided.f1)
         assert "".join(f"{n:>7.2f}" for n in numbers) in text
         assert text.count("dealt at random") == text.count("always the commonest") == 3
-        assert all(f"AU{au} " in text for au in AUS)
+        for au in AUS:
+            counts = [sum(au in {unit.au for unit in parse(clip[i]).units} for clip in clips) for i in range(3)]
+            f1s = [pair.units[au].f1 for pair in report.pairs]
+            line = next(line for line in report.lines() if line.startswith(f"AU{au} "))
+            assert line.endswith("".join(f"{n:>9}" for n in counts) + "".join(f"{f1:>8.2f}" for f1 in f1s))
         assert max(map(len, report.lines())) <= 80
         assert json.loads(json.dumps(report.to_dict()))["pairs"][0]["micro"]["f1"] == first.micro.f1
 

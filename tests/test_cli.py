@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from make_workspace import make_workspace
 from PIL import Image
 
 from equime import schema
@@ -117,6 +118,26 @@ def test_check_finds_a_flipped_byte(workspace: Path, tmp_path: Path, capsys: pyt
     shard.write_bytes(data)
     assert main(["check", str(tmp_path / "ws")]) == 1
     assert "00001" in capsys.readouterr().out
+
+
+def test_check_names_what_could_not_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = make_workspace(tmp_path / "ws", subjects=6, failed=range(25))
+    failed = [row["clip_id"] for row in table.rows(["clip_id", "generate_error"]) if row["generate_error"]]
+    assert main(["check", str(table.path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:20] == [f"{clip_id}: the face is hidden" for clip_id in failed[:20]]
+    assert lines[20:] == ["and 5 more clips failed: see --json", "5 of 30 clips have a video"]
+    assert main(["check", str(table.path), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["failed"]) == failed and found["problems"] == []
+
+
+@pytest.mark.parametrize("verb", ["generate", "caption", "tag", "score"])
+def test_a_stage_without_a_plan_is_one_line(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Table.create(tmp_path / "ws", shard_rows=4)
+    flags = ["--faces", str(tmp_path)] if verb == "generate" else []
+    assert main([verb, str(tmp_path / "ws"), *flags]) == 1
+    assert f"run `equime {'generate' if verb == 'score' else 'plan'} {tmp_path / 'ws'}`" in capsys.readouterr().err
 
 
 def test_a_damaged_plan_shard_hides_no_other_finding(
@@ -257,4 +278,5 @@ def test_doctor_names_a_command_for_all_that_is_missing(capsys: pytest.CaptureFi
     assert findings["face models"]["ok"]
     assert findings["PyAV's FFmpeg"]["ok"]
     assert {"[torch]", "[tag]", "[all]", "GPU", "Hub login", "decoder torchcodec"} <= findings.keys()
+    assert {"weights of DeepFace", "weights of identity", "weights of brisque"} <= findings.keys()
     assert all(f["ok"] or f["mend"] for f in findings.values())

@@ -151,6 +151,7 @@ def test_the_columns_are_the_contracts() -> None:
     ("options", "message"),
     [
         ({"measures": "psnr,lpisp"}, r"expected --measures of \[.*'lpips'.*\], got \['lpisp'\]"),
+        ({"measures": " ,"}, r"expected --measures of \[.*\], got none"),
         ({"every": 0}, "expected --every of 1 or more, got 0"),
     ],
 )
@@ -417,7 +418,8 @@ def test_pieapp_runs_from_a_file_of_the_true_network(frames: Frames, piq: Module
 
 
 @pytest.mark.filterwarnings(
-    "ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning", "ignore::torch.jit.TracerWarning"
+    # Not by its own class: that would import torch where it is not installed.
+    *("ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning", "ignore:Converting a tensor:Warning")
 )
 def test_clip_iqa_runs_from_files_of_the_true_class(frames: Frames, piq: ModuleType, caches: Path) -> None:
     torch = pytest.importorskip("torch")

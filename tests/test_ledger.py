@@ -37,6 +37,19 @@ def test_a_line_cut_short_costs_only_itself(tmp_path: Path, keep: int) -> None:
     assert [Ledger(path).get(key) for key in "abc"] == [{"x": 1}, {"x": 2}, {"x": 3}]
 
 
+def test_a_file_of_something_else_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    for text in ("hello", '{"my": 1}\n'):
+        path.write_text(text)
+        with pytest.raises(EquimeError, match="holds something else"):
+            Ledger(path)
+        assert path.read_text() == text
+    for text in ("", "{", '{"key": "a", "x'):  # a first line cut short
+        path.write_text(text)
+        Ledger(path).add("a", {"x": 1})
+        assert Ledger(path).get("a") == {"x": 1}
+
+
 def test_a_key_follows_content_that_matters(tmp_path: Path) -> None:
     file = tmp_path / "img1.png"
     file.write_bytes(b"1")

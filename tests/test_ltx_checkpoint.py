@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import shutil
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_ltx
-from hub_server import Handler, Hub
+from hub_server import Hub
+from model_folders import changed, in_shards, model_hub, said_by, without_a_tensor
 
 from equime.checkpoints import Checkpoint
 from equime.errors import EquimeError
@@ -24,8 +21,6 @@ from equime.generators.ltx_checkpoint import find
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -47,25 +42,6 @@ def weights(folder: Path, part: str) -> Path:
     return path
 
 
-def without_a_tensor(path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    tensors = load_file(path)
-    del tensors[sorted(tensors)[0]]
-    save_file(tensors, path, metadata={"format": "pt"})
-
-
-def changed(path: Path, **values: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
-def in_shards(path: Path) -> None:
-    """Name two shards, and have one."""
-    path.rename(path.with_name("a-00001-of-00002.safetensors"))
-    names = {"x": "a-00001-of-00002.safetensors", "y": "a-00002-of-00002.safetensors"}
-    path.with_name(f"{path.name}.index.json").write_text(json.dumps({"weight_map": names}))
-
-
 BROKEN: list[tuple[str, Callable[[Path], Any], str]] = [
     ("no index", lambda f: (f / "model_index.json").unlink(), r"no model_index.json in .*: not a model of this kind"),
     ("no JSON", lambda f: (f / "model_index.json").write_text("{"), r"cannot read .*model_index.json"),
@@ -80,7 +56,7 @@ BROKEN: list[tuple[str, Callable[[Path], Any], str]] = [
     ("pickle", lambda f: weights(f, "vae").rename(f / "vae/x.bin"), r"lacks vae/\*\.safetensors; "),
     ("no config", lambda f: (f / "transformer/config.json").unlink(), r"lacks transformer/config\.json; "),
     ("no tokenizer", lambda f: (f / "tokenizer/tokenizer.json").unlink(), r"lacks tokenizer/spiece\.model; "),
-    ("half a download", lambda f: in_shards(weights(f, "transformer")), r"lacks transformer/a-00002-of-00002\.saf"),
+    ("half a download", lambda f: in_shards(weights(f, "transformer")), r"lacks transformer/diff.*-00002-of"),
     ("cut short", lambda f: weights(f, "vae").write_bytes(weights(f, "vae").read_bytes()[:-9]), r"cannot load model"),
     ("a tensor gone", lambda f: without_a_tensor(weights(f, "transformer")), r"1 tensors, .* first, are not in"),
     ("a word's tensor gone", lambda f: without_a_tensor(weights(f, "text_encoder")), r"1 tensors, .*; give --model a"),
@@ -159,12 +135,7 @@ class TestFolder:
 
 @pytest.fixture(scope="module")
 def hub(tiny_models: Path) -> Iterator[Hub]:
-    """A Hub of models: the same protocol, without "/datasets"."""
-    with Hub() as hub:
-        hub.server.RequestHandlerClass.routes = [
-            (method, pattern.replace("/api/datasets/", "/api/models/").replace("/datasets/", "/"), answer)
-            for method, pattern, answer in Handler.routes
-        ]
+    with model_hub() as hub:
         files = {p.relative_to(tiny_models).as_posix(): p.read_bytes() for p in tiny_models.rglob("*") if p.is_file()}
         image = {path.removeprefix("image/"): data for path, data in files.items() if path.startswith("image/")}
         hub.create("org/whole", image | {"whole-model.safetensors": b"not one of the parts"})
@@ -175,7 +146,7 @@ def hub(tiny_models: Path) -> Iterator[Hub]:
 
 def client(hub: Hub, home: Path, model: str, revision: str | None = None, **more: str) -> str:
     """What `find` says of a model, in a process that talks to the Hub: a commit and files, or the refusal."""
-    script = textwrap.dedent("""
+    script = """
         import sys
         from equime.errors import EquimeError
         from equime.generators.ltx_checkpoint import find
@@ -185,16 +156,8 @@ def client(hub: Hub, home: Path, model: str, revision: str | None = None, **more
             print("\\n" + " ".join([found.name, found.revision, *files]))
         except EquimeError as error:
             print("\\n" + str(error))
-    """)
-    done = subprocess.run(
-        [sys.executable, "-c", script, model, revision or ""],
-        env=hub.environment(home, PYTHONPATH=str(ROOT), **more),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=True,
-    )
-    return done.stdout.splitlines()[-1]
+    """
+    return said_by(script, hub, home, model, revision, **more)
 
 
 class TestHub:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import optimize
 
 from equime.action_units import FACS, REGION, ActionUnit, parse
@@ -299,6 +301,38 @@ def test_a_clip_of_one_frame_or_without_motion_is_not_measured(face: Face) -> No
             assert found.signal_to_noise == 0
 
 
+COURSES = {
+    "noise": lambda rng, total: rng.normal(0, 0.005, (total, 2)),
+    "walk": lambda rng, total: np.cumsum(rng.normal(0, 0.005, (total, 2)), 0),
+    "step": lambda rng, total: np.outer(np.arange(total) > rng.integers(total), rng.normal(0, 0.02, 2)),
+    "ramp": lambda rng, total: np.outer(np.linspace(0, 1, total), rng.normal(0, 0.05, 2)),
+    "huge": lambda rng, total: rng.normal(0, 5, (total, 2)),
+}
+
+
+@given(
+    kind=st.sampled_from(sorted(COURSES)),
+    total=st.integers(1, 90),
+    fps=st.sampled_from([0.3, 1.0, 7.0, 23.976, 30.0, 200.0, 1000.0]),
+    units=st.lists(st.builds(ActionUnit, st.sampled_from([*CUES, 29]), st.sampled_from("LRBU")), max_size=3),
+    seed=st.integers(0, 9999),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_moves_the_numbers_are_finite_and_in_order(
+    face: Face, kind: str, total: int, fps: float, units: list[ActionUnit], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    traces = {(part, side): COURSES[kind](rng, total).astype(np.float32) for part in WATCHED for side in "RL"}
+    found = measure(Motion(fps, face, traces, np.zeros((total, 4), np.float32)), units)
+    numbers = [value for value in vars(found).values() if isinstance(value, float)]
+    assert np.isfinite([*numbers, *found.region_motion.values()]).all()
+    assert (found.apex_ms is None) == (found.onset_ms is None) == (found.offset_ms is None) == (found.side is None)
+    if found.apex_ms is not None:
+        assert 0 <= found.onset_ms <= found.apex_ms + 1e-6 <= found.offset_ms + 2e-6 <= (total - 1) * 1000 / fps + 3e-6
+    for share in (found.unit_fidelity, found.unit_fidelity_shuffled, found.unit_leakage):
+        assert share is None or 0 <= share <= 1 + 1e-9
+
+
 @pytest.mark.parametrize("au", TOLD_APART)
 def test_each_unit_is_told_from_all_others(face: Face, au: int) -> None:
     templates = Templates(face, [(part, side) for part in WATCHED for side in "RL"])
@@ -322,6 +356,16 @@ def test_a_faint_pulse_is_timed_within_a_frame_of_the_truth() -> None:
         found = timed(course("cosine", t, *times) + rng.normal(0, 0.06, 144), 52, 0.06, FPS)
         errors.append(np.array(found) - np.array(times) * FPS / 1000)
     assert (np.abs(errors).mean(0) < [0.6, 0.5, 0.8]).all()
+
+
+@pytest.mark.parametrize("fps", [0.3, 0.37, 23.976, 1000.0])
+def test_a_pulse_is_timed_at_any_frame_rate(fps: float) -> None:
+    for apex in range(30):
+        trace = np.zeros(30)
+        trace[apex] = 1
+        found = timed(trace, apex, 0.01, fps)
+        assert 0 <= found.onset <= found.apex <= found.offset <= 29
+        assert found.apex == pytest.approx(apex, abs=0.5)
 
 
 def test_unimodal_is_isotonic_regression_on_either_side() -> None:

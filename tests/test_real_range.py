@@ -16,9 +16,10 @@ from PIL import Image
 from equime.action_units import parse
 from equime.commands.validity import validity_flags
 from equime.errors import EquimeError
+from equime.face import FaceFinder
 from equime.generators.scene import Still
 from equime.generators.warp import Warp
-from equime.quality.real_clips import read_clips
+from equime.quality.real_clips import amplitude, read_clips
 from equime.quality.real_range import ENOUGH, LEVELS, RealRange, fit, keys
 
 
@@ -30,9 +31,9 @@ def test_a_place_is_the_share_of_real_clips_below() -> None:
     values = drawn(2000)
     found = fit("set", [((), value) for value in values], [200.0])
     assert found.n == 2000
-    for amplitude in (0.005, 0.02, 0.033, 0.06):
-        share = 100 * np.mean(np.asarray(values) < amplitude)
-        assert found.percentile(amplitude) == pytest.approx(share, abs=1.5)
+    for size in (0.005, 0.02, 0.033, 0.06):
+        share = 100 * np.mean(np.asarray(values) < size)
+        assert found.percentile(size) == pytest.approx(share, abs=1.5)
     assert found.percentile(0.0) == 0 and found.percentile(9.9) == 100
     inner = found.groups["all"]
     assert (inner.at(5), inner.at(95)) == pytest.approx(tuple(np.percentile(values, [5, 95])))
@@ -185,9 +186,10 @@ def test_codings_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "sheet.csv").write_bytes(b"PK\x03\x04")
     with pytest.raises(EquimeError, match="spreadsheet"):
         read_clips(tmp_path / "sheet.csv")
-    (tmp_path / "counts.csv").write_text("emotion,action_units\nhappiness,12\n")
-    with pytest.raises(EquimeError, match=r"clip,fps,onset,apex,offset,units"):
-        read_clips(tmp_path / "counts.csv")
+    for text in ("emotion,action_units\nhappiness,12\n", "folder,first,last\na,3,20\n"):
+        (tmp_path / "counts.csv").write_text(text)
+        with pytest.raises(EquimeError, match=r"clip,fps,onset,apex,offset,units"):
+            read_clips(tmp_path / "counts.csv")
 
 
 # ------------------------------------------------------------------------------------------------------------- the fit
@@ -243,8 +245,18 @@ def test_the_fit_measures_each_clip_once_and_goes_on_where_it_stopped(
     assert "5 % to 95 %" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("times", [{"onset": -5}, {"onset": 100}, {"offset": 171}])
+def test_times_without_pictures_are_refused_in_one_line(real: Path, times: dict[str, int]) -> None:
+    clip = read_clips(real / "coding.csv").clips[0]._replace(**times)
+    with pytest.raises(EquimeError, match=r"it has 101 to 170; correct that row"):
+        amplitude(clip, FaceFinder())
+
+
 def test_a_fit_without_enough_clips_writes_nothing(real: Path, tmp_path: Path) -> None:
     (tmp_path / "few.csv").write_text("clip,fps,onset,offset,units\nbrow,50,121,139,4\n")
     with pytest.raises(EquimeError, match="at least 20 clips"):
         verb("fit", "--data", tmp_path / "few.csv", "--frames", real, "--out", tmp_path / "range.json")
     assert not (tmp_path / "range.json").exists()
+    for place, said in ((tmp_path, "is a folder"), (tmp_path / "few.csv", "is the coding itself")):
+        with pytest.raises(EquimeError, match=said):
+            verb("fit", "--data", tmp_path / "few.csv", "--frames", real, "--out", place)

@@ -117,6 +117,9 @@ def test_a_row_without_a_plan_is_judged_by_what_is_seen(row: dict[str, Any]) -> 
 def test_a_mark_holds_what_can_change_a_row_and_no_more() -> None:
     base = result_fields(Score())
     assert base == result_fields(Score(fidelity=Fidelity(device="cuda")))
+    assert base == result_fields(Score(fidelity=Fidelity(every=3))), "no measure asked for takes strides"
+    slow, wider = (Score(fidelity=Fidelity("vif_p", every=every)) for every in (8, 3))
+    assert result_fields(slow) != result_fields(wider)
     for other in (
         Score(profile="reference"),
         Score(fidelity=Fidelity(measures="quick,vif_p")),

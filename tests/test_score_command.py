@@ -164,6 +164,8 @@ def test_generators_are_ranked_on_the_clips_in_common_and_scored_once(
     assert said.out.splitlines()[0].startswith("generator") and "good: 1 of the planned clips missing" in said.out
     put(good, clips["still"])
     assert score(*arguments) == 0
+    with pytest.raises(EquimeError, match="holds the workspace's own shards"):
+        score(*arguments[:-1], table.path / "plan")
     assert [path.stat().st_ino == old for path, old in zip(shards, before, strict=True)] == [False, True, True, True]
 
 
@@ -224,6 +226,7 @@ def test_many_sequences_go_on_where_they_stopped_and_a_broken_one_is_told(
     assert score("--frames", tmp_path / "set", "--fps", 48, "--out", out) == 1
     said = capsys.readouterr()
     assert "img11.png" in said.err and "b/c: not scored: " in said.out and said.out.startswith("a: ")
+    assert f"kept in {out}, as JSON lines" in said.err
     kept = out.read_bytes()
     assert len(kept.splitlines()) == 1
     (broken / "img11.png").write_bytes((broken / "img12.png").read_bytes())

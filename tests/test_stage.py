@@ -19,6 +19,7 @@ from toy_stages import Looks, Words, clip_id, make_plan, start, write_shard
 from watching import WAIT_S, at_work, captions, contents, ended, errors, finish, states, temporary, until, waiting
 
 from equime import schema
+from equime.checks import status
 from equime.errors import EquimeError, MissingPackageError
 from equime.footer import follows, mark_of
 from equime.locks import hold
@@ -71,6 +72,16 @@ def test_a_changed_result_field_makes_its_own_group_stale(tmp_path: Path) -> Non
     assert states(table, "tag") == tags  # not yet run again
     assert [is_fresh(table, "tag", index) for index in table.shards()] == [False] * 4
     assert counts(run(Looks(), table)) == (4, 0, 0)
+
+
+def test_status_says_when_a_run_with_other_options_stopped_half_way(tmp_path: Path) -> None:
+    table = make_plan(tmp_path)
+    run(Words(), table)
+    captions = next(group for group in status(table) if group.group == "caption")
+    assert captions.ways == 1 and "ways" not in str(captions)
+    run(replace(Words(), text="x"), table, shard=(0, 2))
+    captions = next(group for group in status(table) if group.group == "caption")
+    assert captions.ways == 2 and "made in 2 ways" in str(captions)
 
 
 def test_other_fields_and_workers_change_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from make_workspace import Row, add_rows, make_row, write_shard
-from scipy.stats import binomtest
 
 from equime import schema
 from equime.planning.strata import (
@@ -23,7 +22,6 @@ from equime.planning.strata import (
     strata,
     strongest,
     weights,
-    wilson,
     write_weights,
 )
 from equime.table import Table
@@ -150,13 +148,6 @@ def test_weights_are_written_and_name_the_empty_strata(tmp_path: Path) -> None:
     ]
     assert [float(one["weight"]) if one["weight"] else None for one in read] == [9 / 8, 3 / 4, None]
     assert {one["intensity"] for one in read} == {"B"}
-
-
-@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_interval_is_wilsons(numbers: tuple[int, int]) -> None:
-    successes, trials = numbers
-    interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
-    assert wilson(successes, trials) == pytest.approx((interval.low, interval.high), abs=1e-12)
 
 
 @given(clips)

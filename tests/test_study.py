@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from equime import schema
-from equime.quality.figures import Score, auc_of, deals, interval, mean_of, median_of
+from equime.quality.figures import Figure, auc_of, deals, interval, mean_of, median_of
 from equime.quality.study import study
 
 REGION_UNITS = {"brow": 4, "lid": 7, "nose": 9, "mouth": 12, "chin": 17}
@@ -97,7 +97,7 @@ def test_the_interval_covers_the_truth_and_subjects_widen_it() -> None:
 
 
 def test_one_subject_has_no_interval() -> None:
-    score = Score.of(mean_of(np.ones(5)), np.array(["a"] * 5))
+    score = Figure.of(mean_of(np.ones(5)), np.array(["a"] * 5))
     assert (score.value, score.low, score.high, score.clips) == (1.0, None, None, 5)
 
 
@@ -247,7 +247,7 @@ def test_rows_of_nulls_and_no_rows_say_so() -> None:
     times = {"onset_ms": 900.0, "offset_ms": 1200.0, "subject_id": "a"}
     found = study([bare | planned | times])
     assert found.figures["all"]["measured"].value == 0
-    assert found.figures["all"]["apex error, mean ms"] == Score()
+    assert found.figures["all"]["apex error, mean ms"] == Figure()
     assert "accepted" not in found.figures["all"]
     assert found.lines()
 

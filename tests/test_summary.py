@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_workspace import make_workspace
+from make_workspace import make_workspace, replan
 
 from equime.builders.score import Score
 from equime.cli import main
 from equime.clip import Clip
 from equime.quality.gates import Gates, Planned
-from equime.summary import refusals, summarise
+from equime.quality.study import refusals
+from equime.runner import run
+from equime.summary import summarise
 from equime.table import Table
 
 
@@ -39,15 +41,6 @@ def test_a_scored_workspace_has_every_section(annotated: Path, capsys: pytest.Ca
     assert [*json.loads(capsys.readouterr().out)] == [*sections]
 
 
-def test_reasons_are_counted_by_their_gate() -> None:
-    rows = [
-        {"reject_reasons": ["lasts 633 ms, at most 500 (max_duration_ms)", "blinks 5 times, at most 3 (max_blinks)"]},
-        {"reject_reasons": ["lasts 702 ms, at most 500 (max_duration_ms)"]},
-        {"reject_reasons": None},
-    ]
-    assert refusals(rows) == {"max_duration_ms": 2, "max_blinks": 1}
-
-
 def test_every_reason_of_the_gates_names_its_field(annotated: Path) -> None:
     """A made clip, judged by gates that nothing passes."""
     clip = Clip(Table(annotated).at(0, 0))
@@ -62,3 +55,22 @@ def test_a_workspace_without_annotations_is_one_line(tmp_path: Path, capsys: pyt
     make_workspace(tmp_path / "ws", groups=("plan", "generate"))
     assert main(["summary", str(tmp_path / "ws")]) == 1
     assert "run `equime caption`" in capsys.readouterr().err
+
+
+def test_what_is_stale_is_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = make_workspace(tmp_path / "ws", shard_rows=5)
+    replan(table, 1)
+    assert summarise(table)["acceptance"].lines()[0] == "accepted 10 of 10 scored clips; 5 clips without a score"
+    assert main(["summary", str(table.path)]) == 0
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.endswith(f"score: 1 shard missing or stale, and left out here; see `equime status {table.path}`")
+
+
+def test_scores_that_all_failed_are_counted_and_not_left_out(tmp_path: Path) -> None:
+    table = make_workspace(tmp_path / "ws", subjects=1, groups=("plan", "generate"), failed=range(5))
+    assert run(Score(), table, progress=False).failed == 5
+    sections = summarise(table)
+    assert [*sections] == ["acceptance"]
+    found = sections["acceptance"].to_dict()
+    assert (found["clips"], found["accepted"], found["unscored"]) == (0, 0, 5)
+    assert sections["acceptance"].lines()[0] == "accepted 0 of 0 scored clips; 5 clips without a score"

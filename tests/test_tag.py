@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,13 +159,14 @@ def test_a_bad_clip_keeps_its_reason_and_spoils_no_other(stage, clips, tagged):
         row(None, generate_error="the face is hidden"),
         row(None),
         row(whole, num_frames=144),
+        row(whole, sha256="0" * 64),
         row(clips["other"]),
     ]
     results = stage(rows)
     errors = [result.get("tag_error") for result in results]
     assert errors[0] is None and errors[-1] is None
     assert errors[3] == "the clip was not made: the face is hidden"
-    assert "expected 144 frames" in errors[5]
+    assert "expected 144 frames" in errors[5] and "is damaged: expected sha256" in errors[6]
     for broken in results[1:-1]:
         assert set(broken) == {"tag_error"} and broken["tag_error"] and "\n" not in broken["tag_error"]
     assert results[0]["age"] == pytest.approx(tagged["one"]["age"], abs=1e-3)
@@ -344,6 +346,8 @@ def test_a_subject_whose_clips_disagree_is_listed(table, stage, tagged):
     run(stage, table, progress=False)
     found = summarise(table.rows(COLUMNS))
     assert (found.clips, found.tagged, found.taggers) == (6, 4, {"packaged": 4})
+    failed = [row["tag_error"] for row in table.rows(["clip_id", "tag_error"]) if row["tag_error"]]
+    assert Counter(failed) == found.errors and len(failed) == 2
     ages = [tagged[name]["age"] for name in ("one", "other")]
     assert found.subjects["0"].tag.age == pytest.approx(np.mean(ages), abs=0.01)
     assert list(found.unstable) == ["0"], found.unstable
@@ -385,6 +389,16 @@ def test_the_vote_and_the_shares_against_numpy():
         assert ("race" in different) == (len({r["race"] for r in mine}) > 1)
         assert ("age" in different) == (spread > 10)
     assert sum(line.startswith("  ") for line in found.lines()) == len(found.unstable)
+
+
+def test_of_many_unstable_subjects_some_are_named():
+    said = dict.fromkeys(COLUMNS) | {"face_count": 1.0, "agreement": 1.0, "tagger": "deepface"}
+    rows = [said | {"subject_id": f"{n // 2:02}", "gender": schema.GENDERS[n % 2]} for n in range(60)]
+    found = summarise(rows)
+    shown = [line for line in found.lines() if line.startswith("  ")]
+    assert len(found.unstable) == len(found.to_dict()["unstable"]) == 30
+    assert shown[:20] == [f"  {n:02}: gender: female 1, male 1" for n in range(20)]
+    assert shown[20:] == ["  and 10 more: `equime summary --json` names them"]
 
 
 def test_nothing_tagged_is_no_error(tmp_path):

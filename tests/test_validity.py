@@ -76,6 +76,7 @@ def beyond(field: str) -> tuple[Measured, Leaks, Planned, Beside]:
         "min_unit_fidelity": {"unit_fidelity": short},
         "max_leakage": {"unit_leakage": past},
         "max_residual": {"residual": past},
+        "min_region_share": {"region_motion": {**SEEN.region_motion, "chin": 0.02 / (short or 1), "mouth": 0.02}},
         "max_apex_error_ms": {"apex_ms": TIMES[1] + past},
         "max_duration_error_ms": {"offset_ms": SEEN.onset_ms + TIMES[2] - TIMES[0] + past},
     }
@@ -197,6 +198,21 @@ def test_thresholds_are_result_fields_with_help() -> None:
     assert all(len(field.metadata["help"]) > 10 for field in dataclasses.fields(Gates))
 
 
+@pytest.mark.parametrize("field", ["max_duration_ms", "min_amplitude"])
+def test_a_threshold_that_is_no_number_is_refused(field: str) -> None:
+    with pytest.raises(EquimeError, match=f"--{field.replace('_', '-')}, got nan"):
+        Gates(**{field: float("nan")})
+    assert getattr(Gates(**{field: float("inf")}), field) == float("inf")
+
+
+def test_a_plan_of_units_that_show_nothing_is_looked_for_everywhere_and_says_so() -> None:
+    faint = Measured(signal_to_noise=8.0)
+    hidden = dataclasses.replace(PLAN, units=parse("29").units)
+    assert judge(faint, QUIET, hidden, FPS, GATES) == [
+        "not detected: signal_to_noise 8.0, at least 12, with no planned way to look (min_signal_to_noise)"
+    ]
+
+
 # --- validity: whole clips
 
 
@@ -244,6 +260,15 @@ def test_a_micro_expression_is_accepted_with_and_without_its_plan(good: np.ndarr
     assert row["identity"] is None
     unplanned = validity(good, FPS, Planned(known=False), finder, GATES)
     assert unplanned["accepted"] is True, unplanned["reject_reasons"]
+
+
+def test_a_planned_unit_that_is_not_shown_is_a_reason(good: np.ndarray, finder: FaceFinder) -> None:
+    """The corner of the mouth alone, where the inner brows were to rise too."""
+    row = validity(good, FPS, dataclasses.replace(PLAN, units=parse("1C+R12C").units), finder, GATES)
+    assert "min_region_share" in {field_of(reason) for reason in row["reject_reasons"]}
+    # Planned fainter, it may drown.
+    fainter = validity(good, FPS, dataclasses.replace(PLAN, units=parse("1A+R12C").units), finder, GATES)
+    assert fainter["reject_reasons"] == []
 
 
 def spoilt(good: np.ndarray, other: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -306,6 +331,7 @@ def test_the_columns_are_the_schemas(good: np.ndarray, finder: FaceFinder) -> No
 def test_a_very_short_clip_is_judged_and_not_raised(good: np.ndarray, finder: FaceFinder, count: int) -> None:
     row = validity(good[:count], FPS, Planned(known=False), finder, GATES)
     assert row["accepted"] is False
+    assert row["reject_reasons"][0].startswith("too short to measure" if count < 3 else "not detected")
 
 
 def test_no_frames_or_no_rate_is_one_line(good: np.ndarray, finder: FaceFinder) -> None:

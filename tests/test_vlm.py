@@ -6,9 +6,7 @@ import dataclasses
 import json
 import logging
 import shutil
-import subprocess
 import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_vlm
-from hub_server import Handler, Hub
+from hub_server import Hub
 from make_clips import clip_bytes
 from make_workspace import make_workspace
+from model_folders import changed, in_shards, model_hub, said_by, without_a_tensor
 
 from equime import video
 from equime.captioning.vlm import QUESTION, VLM, Shown
@@ -35,8 +34,6 @@ from equime.stages import stage_class
 torch = pytest.importorskip("torch")
 pytest.importorskip("torchvision")
 transformers = pytest.importorskip("transformers")
-
-ROOT = Path(__file__).resolve().parents[1]
 SHORT = "Which units? {frames} frames, {start} to {end} ms."
 Caption = stage_class("caption")
 
@@ -289,7 +286,7 @@ class TestStage:
         assert all("\n" not in row["caption_error"] for row in made[1:4])
 
     def test_columns_read_do_not_tell_the_plan(self) -> None:
-        seen = {"video", "num_frames", "fps", "generate_error", "seed"}
+        seen = {"video", "sha256", "num_frames", "fps", "generate_error", "seed"}
         assert set(Caption(captioner="vlm", vlm=VLM(around="clip")).reads) == seen
         assert set(Caption(captioner="vlm").reads) == seen | {"apex_ms", "emotion"}
         assert "video" not in Caption().reads
@@ -352,6 +349,11 @@ class TestStage:
         assert (receipt.done, receipt.fresh) == (0, 2)
         assert main(["caption", str(ws.path)]) == 0  # and back to the plan's words
         assert {row["captioner"] for row in ws.rows(["captioner"])} == {"template"}
+        again = Caption(captioner="vlm", vlm=vlm(folder, frames=4, max_new_tokens=4, prompt="?"))
+        receipt = run(again, ws)  # an answer that cannot be read is an answer: it is kept, and not asked for again
+        assert (receipt.done, receipt.kept, receipt.failed) == (2, 0, 5)
+        assert list(ws.rows(["clip_id", "caption", "captioner", "caption_error"])) == made
+        assert run(again, ws).done == 0
 
 
 # --- folders and the Hub
@@ -360,25 +362,6 @@ class TestStage:
 def weights(folder: Path) -> Path:
     [path] = folder.glob("*.safetensors")
     return path
-
-
-def without_a_tensor(path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    tensors = load_file(path)
-    del tensors[sorted(tensors)[0]]
-    save_file(tensors, path, metadata={"format": "pt"})
-
-
-def changed(path: Path, **values: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
-def in_shards(path: Path) -> None:
-    """Name two shards, and have one."""
-    path.rename(path.with_name("model-00001-of-00002.safetensors"))
-    names = {"x": "model-00001-of-00002.safetensors", "y": "model-00002-of-00002.safetensors"}
-    path.with_name(f"{path.name}.index.json").write_text(json.dumps({"weight_map": names}))
 
 
 def pickled(folder: Path) -> None:
@@ -498,12 +481,7 @@ def test_a_missing_package_costs_one_line(models: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="module")
 def hub(models: Path) -> Iterator[Hub]:
-    """A Hub of models: the same protocol, without "/datasets"."""
-    with Hub() as hub:
-        hub.server.RequestHandlerClass.routes = [
-            (method, pattern.replace("/api/datasets/", "/api/models/").replace("/datasets/", "/"), answer)
-            for method, pattern, answer in Handler.routes
-        ]
+    with model_hub() as hub:
         files = {p.name: p.read_bytes() for p in (models / "qwen3_vl").iterdir()}
         hub.create("org/whole", files | {"pytorch_model.bin": b"not these", "README.md": b"nor this"})
         hub.create("org/half", {name: data for name, data in files.items() if not name.endswith("safetensors")})
@@ -513,7 +491,7 @@ def hub(models: Path) -> Iterator[Hub]:
 
 def client(hub: Hub, home: Path, model: str, revision: str | None = None, **more: str) -> str:
     """What `VLM` says of a model, in a process that talks to the Hub: its name, commit and files, or the refusal."""
-    script = textwrap.dedent("""
+    script = """
         import sys
         from equime.captioning.vlm import VLM
         from equime.errors import EquimeError
@@ -523,16 +501,8 @@ def client(hub: Hub, home: Path, model: str, revision: str | None = None, **more
             print("\\n" + " ".join([found.captioner, found._checkpoint.remedy.replace(" ", "_"), *files]))
         except EquimeError as error:
             print("\\n" + str(error))
-    """)
-    done = subprocess.run(
-        [sys.executable, "-c", script, model, revision or ""],
-        env=hub.environment(home, PYTHONPATH=str(ROOT), **more),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=True,
-    )
-    return done.stdout.splitlines()[-1]
+    """
+    return said_by(script, hub, home, model, revision, **more)
 
 
 class TestHub:

@@ -23,9 +23,15 @@ from equime.action_units import NAMES, ActionUnit
 from equime.captioning.mentions import mentions
 from equime.captioning.templates import units_in
 
-NEEDED = ("action_units", "caption", "caption_json", "captioner", "measured_units")
+NEEDED = ("action_units", "caption", "caption_json", "captioner", "measured_units", "accepted")
 """The columns it looks at; absent ones count as null."""
+SOURCES = ("planned", "named", "measured")
 PAIRS = (("named", "planned"), ("measured", "planned"), ("named", "measured"))
+LEGEND = (
+    "P, R, F1: precision and recall of units over clips, and their harmonic mean",
+    "macro: mean F1 of the units; sided: F1 where the side has to be right too;",
+    "side: units in both of which the side is right",
+)
 Units = tuple[ActionUnit, ...]
 Count = tuple[float, int, int]
 K = TypeVar("K", bound=Hashable)
@@ -94,26 +100,26 @@ class Report:
         clips: All of them.
         missing: How many have no plan, no readable caption, no measurement: by "planned", "named", "measured".
         pairs: In the order of `PAIRS`.
+        units: Action unit -> clips that have it, by "planned", "named", "measured".
     """
 
     clips: int
     missing: Mapping[str, int]
     pairs: tuple[Agreement, ...]
+    units: Mapping[int, Mapping[str, int]]
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """A text table, and one of the units for each comparison that has clips."""
+        """A table of the comparisons and one of the units, 80 columns wide; a unit's precision is in `to_dict`."""
         absent = ", ".join(f"{count} not {name}" for name, count in self.missing.items() if count)
-        yielded = [f"{self.clips} clips" + (f" ({absent})" if absent else "")]
-        yielded += ["", f"{'':<22}{'clips':>6}{'P':>7}{'R':>7}{'F1':>7}{'macro':>7}{'sided':>7}{'side':>7}"]
-        for pair in self.pairs:
-            yielded += _pair_lines(pair)
-        for pair in self.pairs:
-            yielded += _unit_lines(pair)
-        return yielded
+        told = [f"{self.clips:,} clips" + (f" ({absent})" if absent else "")]
+        told += ["", f"{'':<22}{'clips':>6}{'P':>7}{'R':>7}{'F1':>7}{'macro':>7}{'sided':>7}{'side':>7}"]
+        told += [line for pair in self.pairs for line in _pair_lines(pair)]
+        told += LEGEND if any(pair.clips for pair in self.pairs) else ()
+        return [*told, *_unit_lines(self)] if self.units else told
 
 
 def agreement(rows: Iterable[Mapping[str, Any]]) -> Report:
@@ -124,8 +130,10 @@ def agreement(rows: Iterable[Mapping[str, Any]]) -> Report:
             that could not be read, and a clip that was not measured, are left out of what needs them.
     """
     seen = [{"planned": planned(row), "named": named(row), "measured": measured(row)} for row in rows]
-    missing = {name: sum(clip[name] is None for clip in seen) for name in ("planned", "named", "measured")}
-    return Report(len(seen), missing, tuple(compare(a, b, seen) for a, b in PAIRS))
+    missing = {name: sum(clip[name] is None for clip in seen) for name in SOURCES}
+    having = {name: Counter(au for clip in seen for au in _by_unit(clip[name] or ())) for name in SOURCES}
+    units = {au: {name: having[name][au] for name in SOURCES} for au in sorted(set().union(*having.values()))}
+    return Report(len(seen), missing, tuple(compare(a, b, seen) for a, b in PAIRS), units)
 
 
 def planned(row: Mapping[str, Any]) -> Units | None:
@@ -137,12 +145,15 @@ def planned(row: Mapping[str, Any]) -> Units | None:
 
 
 def named(row: Mapping[str, Any]) -> Units | None:
-    """The units that a row's caption names; None where there is no caption, or none that could be read."""
+    """The units that a row's caption names; None where there is no caption, or none that could be read.
+
+    A template's that names none is also None where the plan is unknown: there was nothing to word.
+    """
     text, said = row.get("caption"), row.get("caption_json")
     if not text or not said:
         return None
     if row.get("captioner") in (None, "template"):
-        return tuple(units_in(text))
+        return tuple(units_in(text)) or (None if planned(row) is None else ())
     structure = _structure(said)
     if structure is None:
         return None
@@ -151,9 +162,14 @@ def named(row: Mapping[str, Any]) -> Units | None:
 
 
 def measured(row: Mapping[str, Any]) -> Units | None:
-    """The units measured in a row's clip; None where nothing was."""
+    """The units measured in a row's clip: none where it was scored and nothing rose above the noise.
+
+    None where it was not scored: to leave out what was missed would flatter the measures.
+    """
     units = row.get("measured_units")
-    return None if units is None else _units(units)
+    if units is None:
+        return None if row.get("accepted") is None else ()
+    return _units(units)
 
 
 def compare(compared: str, against: str, clips: Sequence[Mapping[str, Units | None]]) -> Agreement:
@@ -248,13 +264,15 @@ def _pair_lines(pair: Agreement) -> list[str]:
     ]
 
 
-def _unit_lines(pair: Agreement) -> list[str]:
-    if not pair.clips or not pair.units:
-        return []
-    title = f"{pair.compared} : {pair.against}"
-    head = ["", f"{title:<28}{'said':>6}{'true':>6}{'P':>7}{'R':>7}{'F1':>7}"]
-    rows = [
-        f"{f'AU{au} {NAMES[au]}':<28}{s.said:>6}{s.support:>6}" + "".join(map(_share, (s.precision, s.recall, s.f1)))
-        for au, s in pair.units.items()
+def _unit_lines(report: Report) -> list[str]:
+    return [
+        "",
+        f"{'':<28}{'clips that have it':^26}{'F1 of the pair':^26}".rstrip(),
+        f"{'':<28}" + "".join(f"{name:>9}" for name in SOURCES) + f"{'n : p':>8}{'m : p':>8}{'n : m':>8}",
+        *(
+            f"{f'AU{au} {NAMES[au]}':<28}"
+            + "".join(f"{count:>9}" for count in counts.values())
+            + "".join(f" {_share(pair.units[au].f1 if au in pair.units else None)}" for pair in report.pairs)
+            for au, counts in report.units.items()
+        ),
     ]
-    return head + rows

@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -138,13 +139,13 @@ class VLM:
             ("--max-new-tokens", self.max_new_tokens, 1),
             ("--temperature", self.temperature, 0),
         ):
-            if not value >= least:
-                raise EquimeError(f"{name} should be at least {least}, got {value}")
+            if not value >= least or value == inf:
+                raise EquimeError(f"{name} should be at least {least}{' and finite' * (value == inf)}, got {value}")
 
     @property
     def reads(self) -> tuple[str, ...]:
         """The columns it needs: of the plan only the apex, and that only if frames are taken around it."""
-        video = ("video", "num_frames", "fps", "generate_error")
+        video = ("video", "sha256", "num_frames", "fps", "generate_error")
         return ("seed", *(("emotion", "apex_ms") if self.around == "apex" else ()), *video)
 
     @property
@@ -176,6 +177,8 @@ class VLM:
             EquimeError: A clip that is missing or damaged, or has fewer frames, or no apex.
         """
         clip = Clip(row)
+        if row.get("sha256"):  # a flipped byte can decode to other pixels without an error
+            clip.verify()
         indices = clip.indices(Sampling(self.frames, around=self.around)) or []
         frames = clip.frames_at(indices)
         return Shown(frames, indices, clip.fps, clip.num_frames, row.get("seed") or 0, self.slowdown)

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from equime.checkpoints import Checkpoint, first_sentence
-from equime.errors import EquimeError, MissingPackageError
+from equime.checkpoints import Checkpoint, reading
+from equime.errors import EquimeError
 from equime.optional import need
 
 EXTRA = "caption"
@@ -36,7 +36,7 @@ def open_model(checkpoint: Checkpoint, where: Any, dtype: str) -> tuple[Any, Any
     torch = need("torch", extra=EXTRA)
     need("torchvision", extra=EXTRA)  # of the video processors: without it transformers names neither it nor the way
     transformers = need("transformers", extra=EXTRA)
-    with _loading(checkpoint, torch):
+    with reading(checkpoint, extra=EXTRA, levers=LEVERS), quiet():
         _require_kind(checkpoint, transformers)
         if not any((checkpoint.folder / name).is_file() for name in TOKENIZERS):  # the library would make one up
             raise EquimeError(f"the model in {checkpoint.folder} lacks {TOKENIZERS[0]}; {checkpoint.remedy}")
@@ -79,23 +79,6 @@ def _require_whole(checkpoint: Checkpoint, found: dict[str, Any]) -> None:
         raise EquimeError(f"{len(missing)} tensors, {missing[0]} first, are not {where}; {checkpoint.remedy}")
     if other := sorted(key for key, *_ in found["mismatched_keys"]):
         raise EquimeError(f"{len(other)} tensors, {other[0]} first, have another shape {where}; {checkpoint.remedy}")
-
-
-@contextmanager
-def _loading(checkpoint: Checkpoint, torch: Any) -> Iterator[None]:
-    try:
-        with quiet():
-            yield
-    except EquimeError:
-        raise
-    except torch.OutOfMemoryError as error:
-        raise EquimeError(f"too little GPU memory to load {checkpoint.name}: {LEVERS}") from error
-    except ImportError as error:  # some processors want a package of their own
-        raise MissingPackageError(f'{first_sentence(error)}: run `pip install "equime[{EXTRA}]"`') from error
-    except Exception as error:  # each library and file format has its own exceptions for a broken file
-        raise EquimeError(
-            f"cannot load {checkpoint.name} from {checkpoint.folder} ({first_sentence(error)}); {checkpoint.remedy}"
-        ) from error
 
 
 @contextmanager

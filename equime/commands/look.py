@@ -10,8 +10,12 @@ from typing import Any
 from equime.commands.shared import add_workspace, say, warn
 from equime.options import path_argument
 from equime.terminal import put
+from equime.wording import counted
 
 Command = Callable[[argparse.Namespace], int]
+
+SHOWN = 20
+"""Failed clips that `equime check` names one by one."""
 
 
 def status_flags(parser: argparse.ArgumentParser) -> None:
@@ -39,15 +43,18 @@ def check_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from equime.checks import check, coverage
+    from equime.checks import check, coverage, not_made
     from equime.table import Table
 
     table = Table(options.workspace)
     problems = list(check(table, hashes=options.hashes))
     found = coverage(table)
     good = found.whole and not problems
-    text = "\n".join([*problems, f"{found}, no problem found" if good else str(found)])
-    say(options, text, {"rows": found.rows, "videos": found.videos, "problems": problems})
+    failed = {} if problems or found.whole else dict(not_made(table))  # damage is mended first
+    said = [f"{clip_id}: {why}" for clip_id, why in list(failed.items())[:SHOWN]]
+    said += [f"and {len(failed) - SHOWN} more clips failed: see --json"] if len(failed) > SHOWN else []
+    text = "\n".join([*problems, *said, f"{found}, no problem found" if good else str(found)])
+    say(options, text, {"rows": found.rows, "videos": found.videos, "problems": problems, "failed": failed})
     return 0 if good else 1
 
 
@@ -96,12 +103,16 @@ def summary_flags(parser: argparse.ArgumentParser) -> None:
 
 def _summary(options: argparse.Namespace) -> int:
     from equime.errors import EquimeError
-    from equime.summary import summarise
+    from equime.summary import left_out, summarise
     from equime.table import Table
 
-    sections = summarise(Table(options.workspace))
+    table = Table(options.workspace)
+    sections = summarise(table)
     if not sections:
         raise EquimeError(f"nothing to sum up in {options.workspace}: run `equime caption`, `tag` or `score` first")
+    for group, count in left_out(table).items():
+        shards = counted(count, "shard")
+        warn(f"{group}: {shards} missing or stale, and left out here; see `equime status {table.path}`")
     text = "\n\n".join("\n".join([f"-- {name}", *section.lines()]) for name, section in sections.items())
     say(options, text, {name: section.to_dict() for name, section in sections.items()})
     return 0

@@ -118,11 +118,15 @@ def _write_reference(table: Any, path: Path) -> str:
 
 
 def _score_rivals(stage: Any, options: argparse.Namespace) -> int:
+    from equime import schema
     from equime.quality.ranking import rank
     from equime.table import Table
 
     table = Table(options.workspace)
     names = [name for name, _ in options.generator]
+    home = options.out or table.path / "generators"
+    if any(home.resolve().is_relative_to((table.path / group).resolve()) for group in schema.GROUPS):
+        raise EquimeError(f"{home} holds the workspace's own shards: give --out another folder")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise EquimeError(f"expected a name for each generator, got {twice} twice; give --generator NAME=DIR")
     rows, missing, failed = dict[str, list[Any]](), dict[str, int](), 0

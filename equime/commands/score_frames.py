@@ -38,6 +38,8 @@ def score_frames(stage: Any, options: argparse.Namespace) -> int:
                 raise
             warn(str(error))
             rows.append({"sequence": _name(folder, options.frames), "score_error": str(error)})
+    if options.out is not None:
+        warn(f"kept in {options.out}, as JSON lines: the same command goes on from there")
     say(options, "\n".join(map(_line, rows)), rows[0] if len(folders) == 1 else rows)
     return 1 if any(row.get("score_error") for row in rows) else 0
 

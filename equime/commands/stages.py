@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from equime.commands.shared import add_workspace, say, warn
+from equime.errors import EquimeError
 from equime.options import add_flags, from_flags
 from equime.stages import stage_class
 
@@ -49,9 +50,15 @@ def share(text: str) -> tuple[int, int]:
 
 
 def run_on(table: Any, stage: Any, options: argparse.Namespace) -> Any:
-    """Run a stage on a workspace as `add_run_flags` says: its receipt."""
+    """Run a stage on a workspace as `add_run_flags` says: its receipt.
+
+    Raises:
+        EquimeError: Nothing is planned there, and what `run` raises.
+    """
     from equime.runner import run
 
+    if not table.shards():
+        raise EquimeError(f"no clips are planned in {table.path}: run `equime plan {table.path}`")
     return run(
         stage,
         table,

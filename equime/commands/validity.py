@@ -44,6 +44,10 @@ def _fit(options: argparse.Namespace) -> int:
     from equime.quality.real_range import fit
     from equime.table import write_atomically, writing
 
+    if options.out.is_dir():
+        raise EquimeError(f"{options.out} is a folder: give --out a file for the range")
+    if options.out.resolve() == options.data.resolve():
+        raise EquimeError(f"{options.out} is the coding itself: give --out another file for the range")
     coded = read_clips(options.data, options.frames, options.fps)
     measured, failed = _measured(coded.clips, options.out.with_suffix(".clips.jsonl"))
     left_out = dict(sorted((dict(coded.left_out) | failed).items()))

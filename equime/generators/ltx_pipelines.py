@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Literal
 
-from equime.checkpoints import Checkpoint, first_sentence
+from equime.checkpoints import Checkpoint, first_sentence, reading
 from equime.errors import EquimeError
 from equime.optional import need
 
@@ -60,7 +60,7 @@ def open_video(checkpoint: Checkpoint, kind: Literal["image", "condition"], plac
         EquimeError: Weights missing or broken, a scheduler that the pipeline cannot use, or too little memory.
     """
     diffusers = need("diffusers", extra=EXTRA)
-    with _loading(checkpoint):
+    with reading(checkpoint, extra=EXTRA, levers=LEVERS), _silence():
         pipe = getattr(diffusers, PIPELINES[kind]).from_pretrained(
             checkpoint.folder,
             transformer=_part("transformer", diffusers.LTXVideoTransformer3DModel, checkpoint, placing),
@@ -85,7 +85,7 @@ def open_text(pipe: Any, checkpoint: Checkpoint, placing: Placing) -> Any:
         EquimeError: Weights missing or broken, or too little memory.
     """
     transformers = need("transformers", extra=EXTRA)
-    with _loading(checkpoint):
+    with reading(checkpoint, extra=EXTRA, levers=LEVERS), _silence():
         encoder = _part("text_encoder", transformers.T5EncoderModel, checkpoint, placing)
         text = type(pipe)(scheduler=None, vae=None, text_encoder=encoder, tokenizer=pipe.tokenizer, transformer=None)
         placing.put(text)
@@ -169,30 +169,15 @@ def _encode_to_mean(vae: Any) -> None:
 
 
 @contextmanager
-def _loading(checkpoint: Checkpoint) -> Iterator[None]:
-    torch = need("torch", extra=EXTRA)
-    try:
-        with _no_bars(), quiet("diffusers"), quiet("transformers"):
-            yield
-    except EquimeError:
-        raise
-    except torch.OutOfMemoryError as error:
-        raise EquimeError(f"too little GPU memory to load {checkpoint.name}: {LEVERS}") from error
-    except Exception as error:  # each library and file format has its own exceptions for a broken file
-        raise EquimeError(
-            f"cannot load {checkpoint.name} from {checkpoint.folder} ({first_sentence(error)}); {checkpoint.remedy}"
-        ) from error
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Hold back the libraries' bars: the text encoder is loaded again and again, and there is one bar of ours."""
+def _silence() -> Iterator[None]:
+    """Hold back the libraries' warnings and bars: the text encoder is loaded often, and there is one bar of ours."""
     libraries = [need(f"{name}.utils.logging", extra=EXTRA) for name in ("diffusers", "transformers")]
     shown = [library for library in libraries if library.is_progress_bar_enabled()]
     for library in shown:
         library.disable_progress_bar()
     try:
-        yield
+        with quiet("diffusers"), quiet("transformers"):
+            yield
     finally:
         for library in shown:
             library.enable_progress_bar()

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, Literal, NamedTuple
 
 from equime import schema
 from equime.action_units import ActionUnit
+from equime.metrics import wilson
 from equime.table import Table, write_atomically, writing
 
 COLUMNS = (
@@ -203,13 +202,3 @@ def acceptance(clips: Sequence[Judged]) -> list[Acceptance]:
         passed = Counter(getattr(clip.stratum, by) for clip in clips if clip.accepted)
         found += [Acceptance(by, group, passed[group], n, *wilson(passed[group], n)) for group, n in scored.items()]
     return found
-
-
-def wilson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """The score interval of a binomial proportion (Wilson 1927), for at least one trial."""
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share = successes / trials
-    centre = share + z * z / (2 * trials)
-    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
-    scale = 1 + z * z / trials
-    return max(0.0, min(share, (centre - half) / scale)), min(1.0, max(share, (centre + half) / scale))

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from equime import schema
 from equime.action_units import REGION, ActionUnit
 from equime.quality.cues import regions
-from equime.quality.figures import Score, Statistic, auc_of, deals, mean_of, median_of
+from equime.quality.figures import Figure, Statistic, auc_of, deals, mean_of, median_of
 
 Array = npt.NDArray[Any]
 Row = Mapping[str, Any]
@@ -77,23 +77,23 @@ class Clips:
         return np.array([[motion.get(r) or 0.0 for r in schema.REGIONS] for motion in found], np.float64)
 
 
-def against_plan(clips: Clips, alarms: float | None) -> Iterator[tuple[str, Score]]:
+def against_plan(clips: Clips, alarms: float | None) -> Iterator[tuple[str, Figure]]:
     """Every figure of some clips of planned expressions, by name.
 
     Args:
         clips: At least one clip.
         alarms: The share of neutral controls in which something was measured: the control of "measured".
     """
-    yield "measured", Score.of(mean_of(clips.measured), clips.subjects, constant=1.0, control=alarms)
+    yield "measured", Figure.of(mean_of(clips.measured), clips.subjects, constant=1.0, control=alarms)
     yield from _time_figures(clips)
     yield "side", _side_figure(clips)
     yield from _region_figures(clips)
     yield "unit fidelity", _fidelity_figure(clips)
     if any(row.get("accepted") is not None for row in clips.rows):
-        yield "accepted", Score.of(mean_of(clips.accepted), clips.subjects)
+        yield "accepted", Figure.of(mean_of(clips.accepted), clips.subjects)
 
 
-def _time_figures(clips: Clips) -> Iterator[tuple[str, Score]]:
+def _time_figures(clips: Clips) -> Iterator[tuple[str, Figure]]:
     """Shares within some frames, then errors in ms of what was measured, each with its baselines.
 
     The constant guess is the median of the planned times, the best there is for the mean error.
@@ -110,7 +110,7 @@ def _time_figures(clips: Clips) -> Iterator[tuple[str, Score]]:
     for name, count in [(name, count) for name in TIMES for count in FRAMES]:
         # NaN, what was not measured, is within nothing.
         own, constant, dealt = (e <= count * clips.frame_ms for e in errors[name])
-        yield f"{name} within {count}", _score(mean_of(own), clips.subjects, constant, dealt)
+        yield f"{name} within {count}", _share(mean_of(own), clips.subjects, constant, dealt)
     seen = clips.measured
     for name in TIMES:
         own, constant, dealt = (e[..., seen] for e in errors[name])
@@ -118,30 +118,30 @@ def _time_figures(clips: Clips) -> Iterator[tuple[str, Score]]:
             baselines = [reduce(e) if e.size else None for e in (constant, dealt)]
             yield (
                 f"{name} error, {word} ms",
-                Score.of(of(own), clips.subjects[seen], constant=baselines[0], control=baselines[1]),
+                Figure.of(of(own), clips.subjects[seen], constant=baselines[0], control=baselines[1]),
             )
 
 
-def _score(statistic: Statistic, subjects: Array, constant: Array, dealt: Array) -> Score:
-    return Score.of(
+def _share(statistic: Statistic, subjects: Array, constant: Array, dealt: Array) -> Figure:
+    return Figure.of(
         statistic, subjects, constant=float(constant.mean()), control=float(dealt.mean()) if dealt.size else None
     )
 
 
-def _side_figure(clips: Clips) -> Score:
+def _side_figure(clips: Clips) -> Figure:
     """Share of clips whose side was measured right; the constant guess is the commonest planned side."""
     told = clips.sides != ""
     planned = clips.sides[told]
     if not len(planned):
-        return Score()
+        return Figure()
     measured = np.array([row.get("measured_side") or "" for row in clips.rows])[told]
     commonest = max(Counter(planned.tolist()).values()) / len(planned)
     dealt = measured == planned[deals(len(planned))]
     control = float(dealt.mean()) if dealt.size else None
-    return Score.of(mean_of(measured == planned), clips.subjects[told], constant=commonest, control=control)
+    return Figure.of(mean_of(measured == planned), clips.subjects[told], constant=commonest, control=control)
 
 
-def _region_figures(clips: Clips) -> Iterator[tuple[str, Score]]:
+def _region_figures(clips: Clips) -> Iterator[tuple[str, Figure]]:
     """Area under the ROC curve of a region's motion, clips that plan it against clips that do not; then all as one."""
     judged = ~clips.dragged_regions
     for k, region in enumerate(schema.REGIONS):
@@ -149,25 +149,25 @@ def _region_figures(clips: Clips) -> Iterator[tuple[str, Score]]:
     yield "regions", _auc(clips, judged)
 
 
-def _auc(clips: Clips, chosen: Array) -> Score:
+def _auc(clips: Clips, chosen: Array) -> Figure:
     where, which = np.nonzero(chosen)
     motion, planned = clips.moved_regions[where, which], clips.planned_regions[where, which]
     ones = np.ones(len(where))
     dealt = [auc_of(motion, clips.planned_regions[other][where, which])(ones) for other in deals(len(clips.rows))]
     dealt = [area for area in dealt if not np.isnan(area)]
-    score = Score.of(
+    figure = Figure.of(
         auc_of(motion, planned),
         clips.subjects[where],
         constant=0.5,
         control=float(np.mean(dealt)) if dealt else None,
     )
-    return Score() if score.value is None else score
+    return Figure() if figure.value is None else figure
 
 
-def _fidelity_figure(clips: Clips) -> Score:
+def _fidelity_figure(clips: Clips) -> Figure:
     """Area under the ROC curve of the unit fidelity to the plan against that to other programmes, of the same clips."""
     own, other = clips.column("unit_fidelity"), clips.column("unit_fidelity_shuffled")
     both = ~np.isnan(own) & ~np.isnan(other)
     labels = np.repeat([True, False], both.sum())
     statistic = auc_of(np.concatenate([own[both], other[both]]), labels)
-    return Score.of(statistic, np.tile(clips.subjects[both], 2), constant=0.5)
+    return Figure.of(statistic, np.tile(clips.subjects[both], 2), constant=0.5)

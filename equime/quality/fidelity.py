@@ -24,6 +24,7 @@ import numpy as np
 
 from equime import schema
 from equime.errors import EquimeError
+from equime.optional import available
 from equime.options import option
 from equime.quality import piq_measures, pixels, weights
 from equime.quality.pixels import Picture
@@ -54,7 +55,7 @@ class Fidelity:
     """
 
     measures: str = option("quick", help="measures of fidelity, with commas: quick, reference, all, or by name")
-    every: int = option(8, help="slow measures take each so many-th pair of frames")
+    every: int = option(8, help="slow measures take each so many-th pair of frames", when=("strides", True))
     device: str = option("cpu", help="where slow measures run: cpu, cuda", result=False)
 
     @property
@@ -62,12 +63,12 @@ class Fidelity:
         """The columns asked for, in the schema's order.
 
         Raises:
-            EquimeError: A measure that is not known.
+            EquimeError: A measure that is not known, or none.
         """
         names = {name.strip() for name in self.measures.split(",") if name.strip()}
         known = {*GROUPS, *schema.FULL_REFERENCE, *schema.NO_REFERENCE}
-        if not names <= known:
-            raise EquimeError(f"expected --measures of {sorted(known)}, got {sorted(names - known)}")
+        if not names or not names <= known:
+            raise EquimeError(f"expected --measures of {sorted(known)}, got {sorted(names - known) or 'none'}")
         return [column for column in COLUMNS if _asked(column, names)]
 
     @property
@@ -77,13 +78,21 @@ class Fidelity:
         return [name for name in dict.fromkeys(bases) if name not in QUICK]
 
     @property
+    def strides(self) -> bool:
+        """Whether any measure asked for takes only each `every`-th pair."""
+        return any(base not in QUICK and kind != REFERENCE for base, kind in map(_parts, self.columns))
+
+    @property
     def packages(self) -> tuple[str, ...]:
         """Whose versions can change a value."""
         return ("numpy", "opencv-contrib-python-headless", *(("piq", "torch") if self.slow else ()))
 
     def notes(self) -> list[str]:
         """A line for each measure asked for whose files are missing: which, from where, and where they go."""
-        return [line for line in map(weights.note, self.slow) if line]
+        lines = [line for line in map(weights.note, self.slow) if line]
+        if lines and not all(map(available, ("torch", "piq"))):
+            lines.insert(0, 'piq and torch compute these measures: run `pip install "equime[score]"` first')
+        return lines
 
     def load(self) -> None:
         """Import piq and read the weights that are there, if a measure asked for needs them.

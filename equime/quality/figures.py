@@ -5,7 +5,7 @@ plans that were dealt to the wrong clips, and its interval comes from drawing wh
 independent, so that drawing clips would make it too narrow.
 
     hits = mean_of(error <= 1)
-    Score.of(hits, subjects, constant=0.2, control=0.1)
+    Figure.of(hits, subjects, constant=0.2, control=0.1)
 
 A *statistic* is a function of one weight a clip; a bootstrap draw is nothing but other weights.
 """
@@ -29,7 +29,7 @@ DEALS: Final = 8
 
 
 @dataclass(frozen=True)
-class Score:
+class Figure:
     """A figure and its baselines; None where it cannot be said.
 
     Attributes:
@@ -57,14 +57,14 @@ class Score:
         constant: float | None = None,
         control: float | None = None,
         draws: int = DRAWS,
-    ) -> Score:
+    ) -> Figure:
         """The statistic with its interval.
 
         Args:
             statistic: Of weights float64 (n,).
             subjects: (n,) whose clip each is.
-            constant: See `Score`; NaN is None.
-            control: See `Score`; NaN is None.
+            constant: See `Figure`; NaN is None.
+            control: See `Figure`; NaN is None.
             draws: Bootstrap draws.
         """
         if not len(subjects):

@@ -8,18 +8,25 @@ clips stay in the table, each with the numbers it fell by.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from equime.action_units import ActionUnit
+from equime.errors import EquimeError
 from equime.options import option
+from equime.quality.cues import CUES
 from equime.quality.leaks import Leaks
-from equime.quality.measure import DETECTED, DETECTED_ANYWHERE, Measured
+from equime.quality.measure import DETECTED, Measured, least_signal
 
 
 @dataclass(frozen=True)
 class Gates:
-    """Thresholds of the verdict; each reason for a rejection names the one it fell to."""
+    """Thresholds of the verdict; each reason for a rejection names the one it fell to. Infinite: no limit.
+
+    Raises:
+        EquimeError: One that is not a number, which would let everything pass.
+    """
 
     # Yan et al. 2013: a micro-expression lasts half a second at most and reaches its apex within 260 ms.
     max_duration_ms: float = option(500.0, help="longest micro-expression, onset to offset, in ms")
@@ -31,13 +38,17 @@ class Gates:
     # Right clips are 22 ms off in apex from intensity B on and 50 at A, 80 and 140 in duration.
     max_apex_error_ms: float = option(125.0, help="largest distance of the measured apex from the planned, in ms")
     max_duration_error_ms: float = option(250.0, help="largest distance of measured and planned duration, in ms")
-    min_signal_to_noise: float = option(DETECTED, help="least height of the movement over the noise")
+    min_signal_to_noise: float = option(
+        DETECTED, help="least height of the movement over the noise (6, or 12 without a plan, at least)"
+    )
     # Right at least 0.0015, grain and compression alone up to 0.0007.
     min_amplitude: float = option(0.001, help="least movement that is told from noise, in eye distances")
     # Right up to 0.04 (intensity E), exaggerated ones 0.064 and more.
     max_amplitude: float = option(0.06, help="largest movement, in eye distances")
     # Right at least 0.57, the other side or other units 0.12.
-    min_unit_fidelity: float = option(0.4, help="least agreement of the movement with the planned units, -1 to 1")
+    min_unit_fidelity: float = option(0.4, help="least agreement of the movement with the planned units, 0-1")
+    # Planned regions of the strongest letter: right at least 0.27; regions that nothing moves: five in six below 0.2.
+    min_region_share: float = option(0.2, help="least motion of a planned region, as a share of the most moved, 0-1")
     # Right up to 0.65 where noise weighs (B), 0.26 from D on.
     max_leakage: float = option(0.75, help="largest share of the motion in regions of no planned unit, 0-1")
     # Right up to 0.35 (A), 0.12 from B on; a face that stays at its apex 1.
@@ -67,6 +78,12 @@ class Gates:
     max_faces: int = option(1, help="most faces in the first frame")
     # ArcFace calls two faces one person's from 0.32 on (DeepFace's threshold); frames of one clip are far above.
     min_identity: float = option(0.5, help="least likeness of the face to the first frame's, -1 to 1")
+
+    def __post_init__(self) -> None:
+        """Refuse what compares with nothing."""
+        for name, limit in vars(self).items():
+            if math.isnan(limit):
+                raise EquimeError(f"expected a number for --{name.replace('_', '-')}, got {limit}; give a threshold")
 
 
 @dataclass(frozen=True)
@@ -145,12 +162,12 @@ def judge(
 def _picture(leaks: Leaks, beside: Beside, gates: Gates) -> Iterator[str]:
     yield from _most(gates, "max_faces", beside.faces, "{:.0f} faces")
     yield from _most(gates, "max_stillness", leaks.stillness, "{:.0%} of the frames repeat the one before")
-    yield from _most(gates, "max_jump", leaks.jump, "the picture becomes another one: jump {:.2f}")
+    yield from _most(gates, "max_jump", leaks.jump, "the picture becomes another one: jump {:.3f}")
     yield from _most(gates, "max_face_lost", leaks.face_lost, "the face is lost in {:.0%} of the clip")
-    yield from _least(gates, "min_identity", beside.identity, "the face changes: likeness {:.2f}")
-    yield from _most(gates, "max_noise", leaks.noise, "noise of {:.1f} grey levels")
-    yield from _most(gates, "max_flicker", leaks.flicker, "brightness flickers by {:.1f} grey levels")
-    yield from _most(gates, "max_head_motion", leaks.head_motion, "the head moves {:.2f} eye distances")
+    yield from _least(gates, "min_identity", beside.identity, "the face changes: likeness {:.3f}")
+    yield from _most(gates, "max_noise", leaks.noise, "noise of {:.2f} grey levels")
+    yield from _most(gates, "max_flicker", leaks.flicker, "brightness flickers by {:.2f} grey levels")
+    yield from _most(gates, "max_head_motion", leaks.head_motion, "the head moves {:.3f} eye distances")
     yield from _most(gates, "max_blinks", leaks.blinks, "{:.0f} blinks")
 
 
@@ -170,9 +187,11 @@ def _micro(measured: Measured, leaks: Leaks, planned: Planned, fps: float, gates
 def _unseen(measured: Measured, planned: Planned, gates: Gates) -> Iterator[str]:
     """A movement in the noise has no times: one reason, and no duration out of nothing."""
     noise = measured.signal_to_noise or 0.0
-    least = max(gates.min_signal_to_noise, DETECTED if planned.units else DETECTED_ANYWHERE)
+    seen = least_signal(planned.units)
+    least = max(gates.min_signal_to_noise, seen)
+    anywhere = ", with no planned way to look" if least == seen != DETECTED else ""
     if measured.apex_ms is None or noise < least:
-        yield f"not detected: signal_to_noise {noise:.1f}, at least {least:g} (min_signal_to_noise)"
+        yield f"not detected: signal_to_noise {noise:.1f}, at least {least:g}{anywhere} (min_signal_to_noise)"
     else:
         yield from _least(gates, "min_amplitude", measured.amplitude, "not detected: moves {:.4f} eye distances")
 
@@ -208,8 +227,18 @@ def _as_planned(measured: Measured, planned: Planned, gates: Gates) -> Iterator[
     sides = {unit.side for unit in planned.units}
     if sides in ({"L"}, {"R"}) and measured.side in {"L", "R"} - sides:
         yield f"moves on side {measured.side}, planned on {sides.pop()} (side)"
-    yield from _least(gates, "min_unit_fidelity", measured.unit_fidelity, "not the planned units: unit_fidelity {:.2f}")
+    yield from _least(gates, "min_unit_fidelity", measured.unit_fidelity, "not the planned units: unit_fidelity {:.3f}")
+    for region, share in _shares(measured, planned.units).items():
+        yield from _least(gates, "min_region_share", share, f"the planned {region} hardly moves: share {{:.3f}}")
     yield from _most(gates, "max_leakage", measured.unit_leakage, "{:.0%} of the motion is in other regions")
+
+
+def _shares(measured: Measured, units: Sequence[ActionUnit]) -> dict[str, float]:
+    """How far each planned region moves, in shares of the most moved; without those planned fainter than others."""
+    strongest = max((unit.intensity or "" for unit in units), default="")
+    plain = {unit.region for unit in units if unit.au in CUES and unit.intensity in (None, strongest)}
+    most = max(measured.region_motion.values(), default=0.0)
+    return {region: moved / most for region, moved in measured.region_motion.items() if region in plain and most}
 
 
 def _duration(times: Measured | Planned) -> float | None:

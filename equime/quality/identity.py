@@ -9,7 +9,6 @@ lies in its folder; nothing is ever downloaded.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +21,7 @@ from equime.errors import EquimeError
 from equime.face import FaceFinder, crop
 from equime.mesh import Face
 from equime.optional import available, need
-from equime.taggers import DEEPFACE_RELEASE, face_square
+from equime.taggers import DEEPFACE_RELEASE, deepface_folder, face_square
 from equime.video import Frames
 
 Array = npt.NDArray[Any]
@@ -58,10 +57,15 @@ def embedder(name: str = "ArcFace") -> tuple[Embedder | None, str]:
     missing = [package for package in ("torch", "deepface") if not available(package)]
     if missing:
         return None, f'identity is not measured: {missing[0]} is not installed: run `pip install "equime[tag]"`'
-    path = Path(os.environ.get("DEEPFACE_HOME") or Path.home()) / ".deepface" / "weights" / file
+    path = weights_file(name)
     if not path.is_file():
         return None, f"identity is not measured: put {file} (about {size} MB) of {DEEPFACE_RELEASE} into {path.parent}"
     return _network(name, module, path), ""
+
+
+def weights_file(name: str) -> Path:
+    """Where DeepFace looks for the weights of a network of `NETWORKS`."""
+    return deepface_folder() / NETWORKS[name][1]
 
 
 def identity(frames: Frames, face: Face, finder: FaceFinder, embed: Embedder) -> float | None:

@@ -93,7 +93,7 @@ def leaks(frames: Frames, motion: Motion, finder: FaceFinder) -> Leaks:
 
 def movement(motion: Motion, blink_ms: Sequence[tuple[float, float]] = ()) -> float:
     """The farthest of any part from its median place, outside of blinks, in eye distances."""
-    times = np.arange(len(motion.head)) * 1000 / motion.fps
+    times = np.arange(motion.frames) * 1000 / motion.fps
     open_eyed = np.ones(len(times), bool)
     for start, end in blink_ms:
         open_eyed &= (times < start - _BESIDE_BLINK_MS) | (times > end + _BESIDE_BLINK_MS)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from equime.errors import EquimeError
 from equime.table import writing
 
 
@@ -24,7 +25,7 @@ class Ledger:
         path: The file, made with the first line; None keeps nothing.
 
     Raises:
-        EquimeError: The file cannot be read or written.
+        EquimeError: The file cannot be read or written, or holds something else.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -44,6 +45,8 @@ class Ledger:
                 self._found[value.pop("key")] = value
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
+        if text.strip() and not self._found and not text.startswith('{"key"'[: len(text)]):
+            raise EquimeError(f"{path} holds something else: give --out a new file")
 
     def get(self, key: str) -> dict[str, Any] | None:
         """What was kept under a key."""

@@ -9,7 +9,7 @@ and nothing of *when*; with no plan (real footage) the parts that moved most tog
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -87,7 +87,7 @@ def measure(motion: Motion, planned: Sequence[ActionUnit] | None = None) -> Meas
     by_region = {
         r: max(float(s) for s, (part, _) in zip(size, parts.keys, strict=True) if REGION_OF[part] == r) for r in REGIONS
     }
-    if not event.signal_to_noise > (DETECTED if units else DETECTED_ANYWHERE):
+    if event.signal_to_noise < least_signal(units):
         return Measured(region_motion=by_region, signal_to_noise=event.signal_to_noise)
     onset, apex, offset = (motion.ms(time) for time in event.times)
     return Measured(
@@ -102,6 +102,11 @@ def measure(motion: Motion, planned: Sequence[ActionUnit] | None = None) -> Meas
         unit_leakage=_leakage(by_region, units) if units else None,
         residual=event.residual,
     )
+
+
+def least_signal(units: Iterable[ActionUnit]) -> float:
+    """Peak over noise from which a movement counts as seen, by whether the planned units say which way to look."""
+    return DETECTED if any(unit.au in CUES for unit in units) else DETECTED_ANYWHERE
 
 
 def _leakage(by_region: Mapping[str, float], units: Sequence[ActionUnit]) -> float | None:

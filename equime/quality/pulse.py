@@ -51,19 +51,20 @@ def _fitted(trace: Array, apex: int, fps: float) -> tuple[Crossings, float]:
     """The raised cosine, its flanks of any two lengths, nearest to a trace; and what it misses (root mean square)."""
     span = round(_SPAN_S * fps)
     frames = np.arange(max(0, apex - span), min(len(trace), apex + span + 1))
-    y = np.asarray(trace[frames], np.float64)
+    # From the apex on, so that its own place is in the grid whatever the frame rate.
+    t, y = (frames - apex) / fps, np.asarray(trace[frames], np.float64)
     steps = np.arange(-10, 10.5) * _STEP_S
-    grid = np.meshgrid(apex / fps + steps, _FLANKS_S, _FLANKS_S, indexing="ij")
+    grid = np.meshgrid(steps[(steps >= t[0]) & (steps <= t[-1])], _FLANKS_S, _FLANKS_S, indexing="ij")
     at, rise, fall = (axis.ravel() for axis in grid)
     lasting = (rise + fall >= _SHORTEST_S) & (rise + fall <= LONGEST_S)
-    kept = lasting & (at * fps >= frames[0]) & (at * fps <= frames[-1])
-    at, rise, fall = at[kept], rise[kept], fall[kept]
-    shapes = _raised_cosine(frames / fps, at[:, None], rise[:, None], fall[:, None])
+    at, rise, fall = at[lasting], rise[lasting], fall[lasting]
+    shapes = _raised_cosine(t, at[:, None], rise[:, None], fall[:, None])
     shapes -= shapes.mean(1, keepdims=True)
     size = np.clip(shapes @ (y - y.mean()), 0, None) / np.sqrt(np.maximum((shapes**2).sum(1), 1e-12))
     best = int(np.argmax(size))
     misfit = float(np.sqrt(max(0.0, float(((y - y.mean()) ** 2).sum()) - size[best] ** 2) / len(y)))
-    return Crossings(*(fps * float(t) for t in (at[best] - rise[best], at[best], at[best] + fall[best]))), misfit
+    times = (at[best] - rise[best], at[best], at[best] + fall[best])
+    return Crossings(*(apex + fps * float(time) for time in times)), misfit
 
 
 def _raised_cosine(t: Array, at: Array, rise: Array, fall: Array) -> Array:

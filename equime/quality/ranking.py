@@ -8,7 +8,6 @@ share of accepted clips comes with its Wilson interval; where intervals overlap 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean, median
@@ -16,11 +15,10 @@ from typing import Any
 
 from equime import schema
 from equime.errors import EquimeError
+from equime.metrics import wilson
 
 Row = Mapping[str, Any]
 
-Z = 1.959963984540054
-"""The normal quantile of a 95 % interval."""
 MEANS = (
     *("unit_fidelity", "unit_fidelity_shuffled", "unit_leakage", "residual", "head_motion"),
     *("identity", "flicker", "noise", "jump", "stillness"),
@@ -108,21 +106,6 @@ def rank(rows: Mapping[str, Iterable[Row]]) -> Ranking:
     entries = [_entry(name, [found[clip] for clip in sorted(common)]) for name, found in scored.items()]
     left_out = {name: len(found) - len(common) for name, found in scored.items()}
     return Ranking(tuple(sorted(entries, key=_order)), len(common), left_out)
-
-
-def wilson(hits: int, n: int, z: float = Z) -> tuple[float, float]:
-    """The score interval of a share (Wilson 1927): sound for few clips and for shares near 0 and 1.
-
-    Args:
-        hits: 0 to n.
-        n: At least 1.
-        z: The normal quantile; the default gives 95 %.
-    """
-    share, spread = hits / n, z * z / n
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    # At the ends the bound is the share itself, which rounding would miss.
-    return (0.0 if hits == 0 else middle - half), (1.0 if hits == n else middle + half)
 
 
 def _entry(name: str, rows: Sequence[Row]) -> Entry:

@@ -99,13 +99,17 @@ def amplitude(clip: RealClip, finder: FaceFinder) -> float | None:
     None where nothing rises above the noise, or the largest movement is not at the coded time.
 
     Raises:
-        EquimeError: Pictures that cannot be read, or no face in the first.
+        EquimeError: Pictures that cannot be read, none at the coded times, or no face in the first.
     """
     sequence, around = Sequence.of(clip.folder), round(AROUND_MS * clip.fps / 1000)
+    first, last = sequence.numbers[0], sequence.numbers[-1]
+    if not first <= clip.onset < clip.offset <= last:
+        named = f"pictures {clip.onset} to {clip.offset} in {one_line(clip.folder)}"
+        raise EquimeError(f"expected {named}, it has {first} to {last}; correct that row")
     frames = sequence.frames(clip.onset - around, clip.offset + around)
-    begun = max(clip.onset - around, sequence.numbers[0])
+    begun = max(clip.onset - around, first)
     face, _ = one_face(frames[0], finder)
-    found = measure(observe(frames, clip.fps, face), clip.units or None)
+    found = measure(observe(frames, clip.fps, face), clip.units)
     onset, offset = ((number - begun) * 1000 / clip.fps for number in (clip.onset, clip.offset))
     if found.apex_ms is None or not onset - SLACK_MS <= found.apex_ms <= offset + SLACK_MS:
         return None
@@ -130,7 +134,7 @@ def _plain(text: str, path: Path) -> tuple[str, Rows] | None:
 
 
 def _published(text: str, path: Path) -> tuple[str, Rows]:
-    layout, columns, lines = find_layout(text, path)
+    layout, columns, lines = find_layout(text, path, ",".join(PLAIN))
     if "clip" not in columns or "onset" not in columns:
         raise EquimeError(f"expected {','.join(PLAIN)}, or a public set's columns, in {path}; give it such a header")
     rows: Rows = []

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from equime import schema
 from equime.quality.against_plan import Clips, Row, against_plan
-from equime.quality.figures import Score, mean_of
+from equime.quality.figures import Figure, mean_of
 from equime.skin import skin_band
 
 CLEAR: Final = "B and above"
@@ -45,8 +45,8 @@ class Study:
 
     clips: int
     subjects: int
-    figures: Mapping[str, Mapping[str, Score]]
-    controls: Mapping[str, Mapping[str, Score]]
+    figures: Mapping[str, Mapping[str, Figure]]
+    controls: Mapping[str, Mapping[str, Figure]]
     reasons: Mapping[str, Mapping[str, int]]
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,14 +80,14 @@ def study(rows: Sequence[Row]) -> Study:
         len({row.get("subject_id") for row in planned}),
         {name: dict(against_plan(Clips(chosen), alarms)) for name, chosen in groups.items()},
         {kind: _control_figures(Clips(chosen)) for kind, chosen in controls.items() if chosen},
-        {name: _reasons(chosen) for name, chosen in groups.items()},
+        {name: refusals(chosen) for name, chosen in groups.items()},
     )
 
 
-def _control_figures(clips: Clips) -> dict[str, Score]:
+def _control_figures(clips: Clips) -> dict[str, Figure]:
     return {
-        "accepted": Score.of(mean_of(clips.accepted), clips.subjects),
-        "measured": Score.of(mean_of(clips.measured), clips.subjects),
+        "accepted": Figure.of(mean_of(clips.accepted), clips.subjects),
+        "measured": Figure.of(mean_of(clips.measured), clips.subjects),
     }
 
 
@@ -120,16 +120,16 @@ def _perceived(row: Row) -> Iterator[str]:
         yield f"skin {band}"
 
 
-def _reasons(rows: Sequence[Row]) -> dict[str, int]:
+def refusals(rows: Sequence[Row]) -> dict[str, int]:
     """How many clips each gate rejected, the commonest first."""
     named = Counter(gate for row in rows for gate in {_gate(reason) for reason in row.get("reject_reasons") or ()})
     return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _gate(reason: str) -> str:
-    """The threshold that a reason names, or else its words up to the first number."""
-    field = re.search(r"\b(?:max|min)_\w+", reason)
-    return field[0] if field else re.split(r"[\d:(]", reason)[0].strip()
+    """The threshold that a reason names in brackets at its end, or else its words up to the first number."""
+    field = re.search(r"\((\w+)[^()]*\)$", reason)
+    return field[1] if field else re.split(r"[\d:(]", reason)[0].strip()
 
 
 # --- tables
@@ -139,19 +139,20 @@ def _main_table(found: Study) -> list[str]:
     shown = [name for name in ("all", CLEAR) if name in found.figures]
     lines = [
         f"{found.clips:,} clips of {found.subjects:,} subjects with a planned expression",
+        "const: the best guess that is the same for every clip; shuff: against the plans of other clips",
         f"{'':34}" + "".join(f"{name:>42}" for name in shown),
         f"{'within frames, or ms':34}" + f"{'measured':>10}{'95 %':>16}{'const':>8}{'shuff':>8}" * len(shown),
     ]
     for name in found.figures["all"]:
-        scores = [found.figures[group].get(name, Score()) for group in shown]
-        lines.append(f"{name:34}" + "".join(_cells(score, 1 if name.endswith(" ms") else 3) for score in scores))
+        figures = [found.figures[group].get(name, Figure()) for group in shown]
+        lines.append(f"{name:34}" + "".join(_cells(figure, 1 if name.endswith(" ms") else 3) for figure in figures))
     return lines
 
 
-def _cells(score: Score, digits: int) -> str:
-    span = f"{_number(score.low, digits)}-{_number(score.high, digits)}" if score.low is not None else ""
-    baselines = f"{_number(score.constant, digits):>8}{_number(score.control, digits):>8}"
-    return f"{_number(score.value, digits):>10}{span:>16}{baselines}"
+def _cells(figure: Figure, digits: int) -> str:
+    span = f"{_number(figure.low, digits)}-{_number(figure.high, digits)}" if figure.low is not None else ""
+    baselines = f"{_number(figure.constant, digits):>8}{_number(figure.control, digits):>8}"
+    return f"{_number(figure.value, digits):>10}{span:>16}{baselines}"
 
 
 def _number(value: float | None, digits: int = 3) -> str:
@@ -161,21 +162,21 @@ def _number(value: float | None, digits: int = 3) -> str:
 def _group_table(found: Study) -> list[str]:
     lines = ["", f"{'':24}{'clips':>7}" + "".join(f"{name:>19}" for name in IN_GROUPS)]
     for group, figures in found.figures.items():
-        scores = [figures.get(name, Score()) for name in IN_GROUPS]
-        lines.append(f"{group:24}{figures['measured'].clips:>7}" + "".join(f"{_short(s):>19}" for s in scores))
+        shown = [figures.get(name, Figure()) for name in IN_GROUPS]
+        lines.append(f"{group:24}{figures['measured'].clips:>7}" + "".join(f"{_short(s):>19}" for s in shown))
     return lines
 
 
-def _short(score: Score) -> str:
-    span = f" {_number(score.low, 2)}-{_number(score.high, 2)}" if score.low is not None else ""
-    return f"{_number(score.value)}{span}"
+def _short(figure: Figure) -> str:
+    span = f" {_number(figure.low, 2)}-{_number(figure.high, 2)}" if figure.low is not None else ""
+    return f"{_number(figure.value)}{span}"
 
 
 def _control_table(found: Study) -> list[str]:
     return [""] * bool(found.controls) + [
-        f"control {kind}: {scores['accepted'].clips} clips, {_number(scores['accepted'].value)} accepted,"
-        f" in {_number(scores['measured'].value)} something moved"
-        for kind, scores in found.controls.items()
+        f"control {kind}: {figures['accepted'].clips} clips, {_number(figures['accepted'].value)} accepted,"
+        f" in {_number(figures['measured'].value)} something moved"
+        for kind, figures in found.controls.items()
     ]
 
 

@@ -3,11 +3,12 @@
 Why one call: whoever has frames gets the schema's validity columns, a verdict and its reasons, whatever made the clip.
 
     >>> validity(frames, 24.0, Planned(known=False), FaceFinder(), Gates())["reject_reasons"]
-    ['not detected: signal_to_noise 2.1, at least 5 (min_signal_to_noise)']
+    ['not detected: signal_to_noise 2.1, at least 12, with no planned way to look (min_signal_to_noise)']
 """
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Final
 
 from equime import schema
@@ -22,6 +23,8 @@ from equime.quality.motion import observe
 from equime.quality.real_range import RealRange
 from equime.video import Frames
 
+FEWEST: Final = 3
+"""Frames without which nothing tells a movement from noise."""
 BYSTANDER: Final = 1 / 3
 """A face smaller than this share of the largest one's eye distance stands in the background and does not count."""
 
@@ -49,24 +52,26 @@ def validity(
 
     Returns:
         By column of `schema`: what was measured (None where it cannot be), `accepted` and `reject_reasons`. A clip
-        without a face has None everywhere and says so.
+        without a face, or of one or two frames, has None everywhere and says so.
 
     Raises:
         EquimeError: No frames, or no positive frame rate.
     """
-    if frames.ndim != 4 or not len(frames) or not fps > 0:
+    if frames.ndim != 4 or not len(frames) or not 0 < fps < inf:
         raise EquimeError(f"expected frames (T, H, W, 3) and a rate, got {frames.shape = } {fps = }; check the clip")
+    if len(frames) < FEWEST:
+        return _columns([f"too short to measure: {len(frames)} of at least {FEWEST} frames"])
     faces = finder(frames[0])
     if not faces:
         return _columns(["no face in the first frame"])
     motion = observe(frames, fps, faces[0])
-    found, beside = measure(motion, planned.units or None), leaks(frames, motion, finder)
+    measured, leaked = measure(motion, planned.units), leaks(frames, motion, finder)
     place = None
-    if real_range is not None and found.amplitude is not None:
-        place = real_range.percentile(found.amplitude, planned.units)
+    if real_range is not None and measured.amplitude is not None:
+        place = real_range.percentile(measured.amplitude, planned.units)
     alike = identity(frames, faces[0], finder, embed) if embed else None
-    more = Beside(_counted(faces), alike, place, (len(frames) - 1) * 1000 / fps)
-    return _columns(judge(found, beside, planned, fps, gates, more), found, beside, more)
+    beside = Beside(_counted(faces), alike, place, motion.ms(len(frames) - 1))
+    return _columns(judge(measured, leaked, planned, fps, gates, beside), measured, leaked, beside)
 
 
 def _counted(faces: list[Face]) -> int:
@@ -74,18 +79,21 @@ def _counted(faces: list[Face]) -> int:
 
 
 def _columns(
-    reasons: list[str], measured: Measured | None = None, beside: Leaks | None = None, more: Beside | None = None
+    reasons: list[str],
+    measured: Measured | None = None,
+    leaked: Leaks | None = None,
+    beside: Beside | None = None,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"accepted": not reasons, "reject_reasons": reasons}
-    measured, more = measured or Measured(), more or Beside()
+    measured, beside = measured or Measured(), beside or Beside()
     row |= {f"measured_{moment}_ms": getattr(measured, f"{moment}_ms") for moment in ("onset", "apex", "offset")}
     row |= {"measured_units": _units(measured), "measured_side": measured.side}
     row |= {"region_motion": {r: measured.region_motion.get(r) for r in schema.REGIONS}}
-    row |= {"amplitude_percentile": more.percentile, "identity": more.identity}
+    row |= {"amplitude_percentile": beside.percentile, "identity": beside.identity}
     names = ("amplitude", "signal_to_noise", "unit_fidelity", "unit_fidelity_shuffled", "unit_leakage", "residual")
     row |= {name: getattr(measured, name) for name in names}
     names = ("head_motion", "blinks", "flicker", "noise", "jump", "stillness")
-    return row | {name: getattr(beside, name, None) for name in names}
+    return row | {name: getattr(leaked, name, None) for name in names}
 
 
 def _units(measured: Measured) -> list[dict[str, Any]] | None:

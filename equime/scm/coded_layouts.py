@@ -70,9 +70,10 @@ LAYOUTS: tuple[Layout, ...] = (
 """In the order tried. CASME II and MMEW share their columns but for CASME II's blank ones and MMEW's remarks: without
 either, the frame rate (200 or 90) has to be given."""
 _CASME_SQUARED = Layout("casme_squared", ("0", "1", "6", "5", "2", "3", "4"), (), "7", 30)
-EXPECTED = (
-    "'emotion,action_units[,onset_ms,apex_ms,offset_ms]', or the columns of CASME, CASME II, SAMM, MMEW, CAS(ME)2, "
-    "CAS(ME)3, 4DME or DFME ('Subject, Filename, OnsetFrame, ..., Action Units, Estimated Emotion')"
+OWN = "emotion,action_units[,onset_ms,apex_ms,offset_ms]"
+PUBLISHED = (
+    "the columns of CASME, CASME II, SAMM, MMEW, CAS(ME)2, CAS(ME)3, 4DME or DFME ('Subject, Filename, OnsetFrame, "
+    "..., Action Units, Estimated Emotion')"
 )
 
 
@@ -97,8 +98,13 @@ _BLANK = r"|unnamed\d+"
 _ROLES = ("subject", "clip", "emotion", "units", "onset", "apex", "offset")
 
 
-def find_layout(text: str, path: Path) -> tuple[Layout, Columns, Lines]:
+def find_layout(text: str, path: Path, own: str = OWN) -> tuple[Layout, Columns, Lines]:
     """The layout, where its columns are, and the rows below the header with their line numbers.
+
+    Args:
+        text: Of the file.
+        path: Its name, for messages.
+        own: The header that the caller takes beside the published ones, for messages.
 
     Raises:
         EquimeError: no CSV text, or no layout that is known.
@@ -118,7 +124,7 @@ def find_layout(text: str, path: Path) -> tuple[Layout, Columns, Lines]:
                 columns = {role: int(index) for role, index in zip(_ROLES, _CASME_SQUARED.headers, strict=True)}
                 return _CASME_SQUARED, columns | {"kind": 7}, lines[at:]
     got = next((line.strip() for line in text.splitlines() if line.strip(" ,;\t")), "")[:120]
-    raise EquimeError(f"expected {EXPECTED}, got {got!r} in {path}; give it such a header")
+    raise EquimeError(f"expected '{own}', or {PUBLISHED}, got {got!r} in {path}; give it such a header")
 
 
 def _matches(names: Sequence[str]) -> Iterator[tuple[Layout, Columns]]:
