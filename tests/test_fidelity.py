@@ -225,7 +225,7 @@ def test_the_stride_chooses_the_pairs(frames: Frames, piq: ModuleType) -> None:
 
 
 def test_missing_files_are_null_with_a_line_each_and_no_download(
-    frames: Frames, caches: Path, monkeypatch: pytest.MonkeyPatch
+    frames: Frames, caches: Path, piq: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the network was asked")

@@ -140,6 +140,7 @@ def test_a_range_counts_by_what_it_holds_and_not_by_where_it_lies(tmp_path: Path
 
 
 def test_weights_put_in_place_make_rows_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("piq")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     asked = Fidelity(measures="quick,brisque")
     lacking = Score(fidelity=asked)
