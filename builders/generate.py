@@ -204,18 +204,7 @@ class Generate:
 
 def facts(data: bytes, generator: str) -> dict[str, Any]:
     """The columns that describe a clip's bytes."""
-    info = video.probe(data)
-    return {
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "num_frames": info.num_frames,
-        "fps": info.fps,
-        "width": info.width,
-        "height": info.height,
-        "duration_s": info.duration_s,
-        "size_bytes": info.size_bytes,
-        "bitrate_kbps": info.bitrate_kbps,
-        "generator": generator,
-    }
+    return video.facts(data) | {"generator": generator}
 
 
 def _wait_for_room(clips: Collection[Future[Row]], encoders: int) -> None:

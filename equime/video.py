@@ -81,6 +81,17 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def facts(data: bytes) -> dict[str, Any]:
+    """The columns of the contract that a clip's bytes decide: size, rate, duration, digest.
+
+    Raises:
+        VideoError: As `probe`.
+    """
+    info = probe(data)
+    names = ("num_frames", "fps", "width", "height", "duration_s", "size_bytes", "bitrate_kbps")
+    return {"sha256": sha256(data)} | {name: getattr(info, name) for name in names}
+
+
 def ffmpeg_version() -> str:
     """The version of libavcodec, FFmpeg's decoders, that PyAV brings."""
     return "libavcodec " + ".".join(map(str, av.library_versions["libavcodec"]))

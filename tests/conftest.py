@@ -6,6 +6,7 @@ import os
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -82,3 +83,9 @@ def annotated(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     for stage in stages:
         assert run(stage, Table(folder)).failed == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def piq() -> ModuleType:
+    """The package piq; what needs it is left out where it is not installed."""
+    return pytest.importorskip("piq")

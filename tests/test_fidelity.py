@@ -20,7 +20,7 @@ from make_clips import clip_bytes
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from equime import schema, video
-from equime.errors import EquimeError, MissingPackageError
+from equime.errors import EquimeError
 from equime.quality import piq_measures, pixels, weights
 from equime.quality.fid import Inception, fid
 from equime.quality.fidelity import COLUMNS, QUICK, Fidelity, strided
@@ -29,14 +29,6 @@ from equime.video import Frames
 
 FREE = [name for name in piq_measures.FUNCTIONS if name not in weights.FILES]
 SIDE = 176
-
-
-@pytest.fixture(scope="module")
-def piq() -> ModuleType:
-    try:
-        return piq_measures.library()
-    except MissingPackageError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

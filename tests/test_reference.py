@@ -15,20 +15,12 @@ from skimage.metrics import structural_similarity
 
 from equime import video
 from equime.action_units import parse
-from equime.errors import EquimeError, MissingPackageError
+from equime.errors import EquimeError
 from equime.generators.scene import Still
 from equime.generators.warp import Warp
-from equime.quality import piq_measures, pixels, reference, weights
+from equime.quality import pixels, reference, weights
 from equime.quality.fidelity import Fidelity
 from equime.quality.reference import reference_csv, reference_file, reference_row
-
-
-@pytest.fixture(scope="module")
-def piq() -> ModuleType:
-    try:
-        return piq_measures.library()
-    except MissingPackageError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -118,22 +118,10 @@ def _row(folder: Path, clip_id: str, name: str) -> Row:
         if not real.is_file():
             return {"clip_id": clip_id, "generate_error": f"{NO_FILE} {one_line(path)}"}
         data = real.read_bytes()
-        info = video.probe(data)
+        facts = video.facts(data)
     except (OSError, RuntimeError, EquimeError) as error:  # a loop of links is a RuntimeError before Python 3.13
         return {"clip_id": clip_id, "generate_error": one_line(error)}
-    return {
-        "clip_id": clip_id,
-        "video": {"bytes": None, "path": str(real)},
-        "sha256": video.sha256(data),
-        "num_frames": info.num_frames,
-        "fps": info.fps,
-        "width": info.width,
-        "height": info.height,
-        "duration_s": info.duration_s,
-        "size_bytes": info.size_bytes,
-        "bitrate_kbps": info.bitrate_kbps,
-        "generator": name,
-    }
+    return {"clip_id": clip_id, "video": {"bytes": None, "path": str(real)}, "generator": name} | facts
 
 
 def _keep_plan(planned: Table, table: Table, index: int) -> None:
