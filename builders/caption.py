@@ -24,6 +24,7 @@ from equime.action_units import ActionUnit
 from equime.captioning import answers, templates
 from equime.captioning.vlm import VLM, Shown
 from equime.errors import EquimeError, MissingPackageError
+from equime.noise import seed_of
 from equime.options import nested, option
 from equime.shard_worker import reason
 from equime.stage import Row, writes
@@ -42,6 +43,7 @@ class Caption:
     writes: ClassVar[pa.Schema] = writes("caption")
 
     captioner: Literal["template", "vlm"] = option(TEMPLATE, help="who words it: the plan, or a model that sees it")
+    wording: int = option(0, help="which of a clip's wordings the template draws", when=("captioner", TEMPLATE))
     vlm: VLM = nested(VLM, when=("captioner", "vlm"))
 
     @property
@@ -78,7 +80,7 @@ class Caption:
 
     def __call__(self, rows: list[Row]) -> list[Row]:
         """Word each row."""
-        return [_worded(row) for row in rows] if self.captioner == TEMPLATE else self._seen(rows)
+        return [_worded(row, self.wording) for row in rows] if self.captioner == TEMPLATE else self._seen(rows)
 
     def _seen(self, rows: list[Row]) -> list[Row]:
         """What the model answers. A clip that does not decode keeps its reason and costs the others nothing."""
@@ -107,8 +109,10 @@ class Caption:
         return result | {"caption": answer.caption or text, "caption_json": json.dumps(said)}
 
 
-def _worded(row: Row) -> Row:
+def _worded(row: Row, wording: int) -> Row:
+    seed = row["seed"] or 0
+    seed = seed_of(wording, f"caption {seed}") if wording else seed
     units = [ActionUnit.from_dict(unit) for unit in row["action_units"] or ()]
     times = (row["onset_ms"], row["apex_ms"], row["offset_ms"])
-    said = templates.caption_json(row["emotion"], units, *times, row["seed"] or 0, row["control"])
+    said = templates.caption_json(row["emotion"], units, *times, seed, row["control"])
     return {"caption": said["caption"], "caption_json": json.dumps(said), "captioner": TEMPLATE}

@@ -18,6 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tqdm import tqdm
 
 from equime import schema
 from equime.errors import EquimeError
@@ -168,7 +169,7 @@ class _Count:
         setattr(self, state, getattr(self, state) + 1)
 
 
-def check(table: Table, hashes: bool = True) -> Iterator[str]:
+def check(table: Table, hashes: bool = True, *, lapsed: bool = True, progress: bool = False) -> Iterator[str]:
     """Everything wrong with a workspace, one line each.
 
     Looks for shards that do not read, miss columns or hold others, columns that are not what was written (bit
@@ -178,6 +179,8 @@ def check(table: Table, hashes: bool = True) -> Iterator[str]:
     Args:
         table: The workspace.
         hashes: Also read every video and compare it with the sha256 and size in its row.
+        lapsed: Also report the groups with stale shards.
+        progress: Show shards done on a terminal.
     """
     planned = table.shards()
     for group in table.groups:
@@ -185,7 +188,7 @@ def check(table: Table, hashes: bool = True) -> Iterator[str]:
             yield f"{_where(table, group, index)}: the plan has no such shard; move it out of the workspace"
     seen = _Seen()
     stale: dict[str, list[str]] = {}
-    for index in planned:
+    for index in tqdm(planned, desc="check", unit="shard", disable=None if progress else True):
         footers, unread = _footers(table, index)
         plan_ids: list[Any] | None = None
         for group in table.groups:
@@ -207,7 +210,8 @@ def check(table: Table, hashes: bool = True) -> Iterator[str]:
                 yield f"{where}: {OUT_OF_STEP}; {mend(path)}"
             for problem in (*seen.problems(part), *_video_problems(part)):
                 yield f"{where}: {problem}"
-    yield from (_stale_line(table, group, stages) for group, stages in stale.items())
+    if lapsed:
+        yield from (_stale_line(table, group, stages) for group, stages in stale.items())
 
 
 def _stale_line(table: Table, group: str, stages: list[str]) -> str:

@@ -12,16 +12,22 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
+from equime.commands.access import access_flags
 from equime.commands.causal import causal_flags
 from equime.commands.demo import demo_flags
+from equime.commands.diff import diff_flags
 from equime.commands.look import check_flags, doctor_flags, show_flags, status_flags, summary_flags
 from equime.commands.plan import plan_flags
+from equime.commands.publish import publish_flags
+from equime.commands.rebuild import rebuild_flags
 from equime.commands.score import score_flags
 from equime.commands.screen import screen_flags
 from equime.commands.shared import warn
 from equime.commands.stages import stage_flags
 from equime.commands.trees import export_flags, import_flags
 from equime.commands.validity import validity_flags
+from equime.commands.verify import verify_flags
+from equime.commands.withdraw import withdraw_flags
 from equime.errors import EquimeError
 from equime.stages import HELP, STAGES
 from equime.terminal import Ended, drop_output, put, sigterm_heard
@@ -89,6 +95,12 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "summary": ("captions, tags and scores: what they say, and how far to believe them", summary_flags),
     "import": ("a released tree -> a workspace", import_flags),
     "export": ("a workspace -> a released tree, or the Hub's layout", export_flags),
+    "publish": ("a workspace -> a version on the Hub, gated", publish_flags),
+    "verify": ("a version -> whether every file and clip is what its manifest says", verify_flags),
+    "diff": ("two versions -> what changed", diff_flags),
+    "withdraw": ("take a subject out of every version", withdraw_flags),
+    "access": ("who asked for access, and what to answer", access_flags),
+    "rebuild": ("a recipe and its pictures -> the clips", rebuild_flags),
     "doctor": ("what is installed here, and the command for what is not", doctor_flags),
     "demo": ("a small data set from a real face, made, checked and loaded", demo_flags),
 }

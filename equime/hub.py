@@ -5,39 +5,43 @@
     <out>/metadata/<split>.parquet                   every column but the bytes
 
 A clip's file follows from its place in the plan among the clips of its split and emotion, counted with those that
-have no video or were rejected: these leave a gap and shift nothing, and appending to a data set touches only the last
-files. Files of one index are a *round*: one of each emotion, so that by name they turn round the emotions.
+have no video, were rejected or withdrawn: these leave a gap and shift nothing, and appending to a data set touches
+only the last files. Files of one index are a *round*: one of each emotion, so that by name they turn round the
+emotions, and a round holds no more than 500 clips: whoever reads the files as they stand never sees 500 clips in a
+row that lack an emotion, while files are full. Columns of `schema.PERCEIVED` are marked so in every file.
 
     equime export WORKSPACE OUT --layout hub
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import time
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from equime import card, catalog, schema
+from equime import card, schema
 from equime.errors import EquimeError
-from equime.footer import FOOTER_KEY, Footer
+from equime.footer import Footer
+from equime.publishing import space
+from equime.publishing.layout_file import LayoutFile
+from equime.publishing.outgoing import FAILED, MISSING, REASONS, STALE, Choice, Stays
 from equime.receipt import Receipt
-from equime.table import Table, leaves, writing
+from equime.table import Table, writing
 from equime.tree_export import stale_notes
 from equime.wording import counted
 
 CLIPS_PER_FILE = 100
+"""At most; fewer where a round over the labels planned would be longer than `ROUND`."""
+ROUND = 500
 ROW_GROUP = 10
 """Rows that a reader fetches at least: about 7 MB of clips."""
 METADATA_ROW_GROUP = 8192
@@ -46,8 +50,15 @@ MIN_SUBJECTS = 3
 LABELS = (*schema.EMOTIONS, schema.DISGUST, *schema.CONTROLS)
 """What stands in the names of clip files: emotions, and controls, whose `emotion` is null."""
 
-CLIPS = pa.schema([column for column in schema.CLIPS if column.name not in schema.UNPUBLISHED])
-METADATA = pa.schema([column for column in schema.METADATA if column.name not in schema.UNPUBLISHED])
+
+def _published(columns: pa.Schema) -> pa.Schema:
+    """What may leave a workspace, the perceived columns marked."""
+    marked = {name: dict(schema.PERCEIVED_MARK) for name in schema.PERCEIVED}
+    return pa.schema([f.with_metadata(marked.get(f.name)) for f in columns if f.name not in schema.UNPUBLISHED])
+
+
+CLIPS = _published(schema.CLIPS)
+METADATA = _published(schema.METADATA)
 DATA_FILE = re.compile(r"data/(?P<split>[a-z]+)/(?P<index>\d{5,})-(?P<emotion>[a-z]+)\.parquet")
 METADATA_FILE = re.compile(r"metadata/(?P<split>[a-z]+)\.parquet")
 
@@ -83,10 +94,21 @@ def is_layout(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class LayoutReceipt(Receipt):
-    """What a layout holds: `errors` says which clips were left out, and why; `clips` by split and emotion; `notes`."""
+    """What a layout holds.
+
+    Attributes:
+        errors: The clips without a usable video (or, of `whole` ones, without a result of some stage), and why.
+        files: How many files of clips; of metadata where there are no clips.
+        clips: How many clips by split and emotion.
+        planned: How many clips the workspace plans.
+        left_out: Why (`outgoing.REASONS`) -> how many of these were not written; only reasons that occur.
+        notes: What else is to be said.
+    """
 
     files: int = 0
     clips: dict[str, dict[str, int]] = field(default_factory=dict)
+    planned: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -101,8 +123,11 @@ def write_layout(
     table: Table,
     out: str | os.PathLike[str],
     *,
-    clips_per_file: int = CLIPS_PER_FILE,
+    clips_per_file: int | None = None,
     keep_rejected: bool = False,
+    without: Container[str] = (),
+    whole: bool = False,
+    clips: bool = True,
     progress: bool = True,
 ) -> LayoutReceipt:
     """Write a workspace in the Hub's layout, whole or not at all: the folder appears when all of it is written.
@@ -112,29 +137,38 @@ def write_layout(
     Args:
         table: The workspace.
         out: A folder that is absent or empty.
-        clips_per_file: Planned clips a file.
+        clips_per_file: Planned clips a file; by default `CLIPS_PER_FILE`, or what keeps a round within `ROUND`.
         keep_rejected: Write clips too that were scored and not accepted.
+        without: Ids of clips that are left out as withdrawn.
+        whole: Leave out clips, too, of which a group that was begun has failed, is stale or is missing. Else such
+            columns are null.
+        clips: Off writes `metadata/` and nothing else: no bytes, no card.
         progress: Show clips done on a terminal.
 
     Returns:
-        The receipt. `failed` counts clips without a usable video; rejected ones are no failure.
+        The receipt. `failed` counts clips without a usable video; rejected and withdrawn ones are no failure.
 
     Raises:
-        EquimeError: The folder holds something, no clip can be written, or the disk is full or read-only.
+        EquimeError: The folder holds something, no clip can be written, or the disk is full, too small or read-only.
     """
     begun = time.monotonic()
     target = _empty(Path(out))
+    if clips_per_file is not None and clips_per_file < 1:
+        raise EquimeError(f"expected at least one clip a file, got {clips_per_file = }")
+    space.require(target, space.needed(table, clips=clips))
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         with writing(target):
             partial.mkdir(parents=True)
-            layout = _Layout(partial, clips_per_file)
-            errors, stale = _fill(layout, table, keep_rejected, progress)
+            scan = _scan(table)
+            layout = _Layout(partial, clips_per_file or _file_size(scan.labels), clips)
+            told = _fill(layout, table, scan, Choice(without, keep_rejected, whole), progress)
             layout.close()
             if not layout.clips:
                 raise EquimeError(f"no clip in {table.path} can be written: run `equime status {table.path}`")
-            (partial / "README.md").write_text(card.render(layout.clips), encoding="utf-8")
+            if clips:
+                (partial / "README.md").write_text(card.render(layout.clips), encoding="utf-8")
             if target.exists():
                 target.rmdir()
             partial.rename(target)
@@ -144,12 +178,14 @@ def write_layout(
         "layout",
         done=len(table.shards()),
         rows=sum(layout.clips.values()),
-        failed=len(errors),
+        failed=len(told.errors),
         seconds=time.monotonic() - begun,
-        errors=errors,
-        files=layout.files,
+        errors=told.errors,
+        files=layout.files if clips else len(layout.metadata),
         clips=by_split(layout.clips),
-        notes=tuple(stale_notes(stale, table)),
+        planned=sum(layout.planned.values()),
+        left_out={reason: told.left_out[reason] for reason in REASONS if told.left_out[reason]},
+        notes=tuple(stale_notes(told.stale, table)),
     )
 
 
@@ -167,30 +203,67 @@ def _empty(out: Path) -> Path:
     return Path(os.path.abspath(out))
 
 
-def _fill(layout: _Layout, table: Table, keep_rejected: bool, progress: bool) -> tuple[dict[str, str], Counter[str]]:
-    """Put every clip of the workspace in its place: those without a usable video and why, and how many are stale."""
-    subjects = {row["subject_id"] for row in table.rows(["subject_id"])}
-    errors: dict[str, str] = {}
-    stale: Counter[str] = Counter()
+class _Scan(NamedTuple):
+    """What a plan holds as a whole."""
+
+    subjects: int
+    labels: int
+
+
+def _scan(table: Table) -> _Scan:
+    subjects, labels = set(), set()
+    for row in table.rows(["subject_id", "emotion", "control"]):
+        subjects.add(row["subject_id"])
+        labels.add(_label(row["emotion"], row["control"]))
+    return _Scan(len(subjects), len(labels))
+
+
+def _file_size(labels: int) -> int:
+    return min(CLIPS_PER_FILE, ROUND // max(labels, 1))
+
+
+def _label(emotion: str | None, control: str | None) -> str:
+    return emotion or control or schema.NEUTRAL
+
+
+@dataclass
+class _Told:
+    """What is to be said of the clips that stay: errors by clip_id, counts by reason, clips by stale group."""
+
+    errors: dict[str, str] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    stale: Counter[str] = field(default_factory=Counter)
+
+    def add(self, ids: Sequence[str], verdicts: Sequence[Stays | None]) -> None:
+        for clip_id, verdict in zip(ids, verdicts, strict=True):
+            if verdict:
+                self.left_out[verdict.reason] += 1
+                if verdict.reason in (FAILED, STALE, MISSING):
+                    self.errors[clip_id] = f"left out: {verdict.why}"
+
+
+def _fill(layout: _Layout, table: Table, scan: _Scan, choice: Choice, progress: bool) -> _Told:
+    """Put every clip of the workspace in its place, and say what was left out."""
+    told = _Told()
     with tqdm(desc="layout", unit="clip", disable=None if progress else True) as bar:
         for number in table.shards():
             standing = table.standing(number)
-            shard = _read(table, number, standing.made)
-            stale.update(dict.fromkeys(standing.stale, len(shard)))
-            if len(subjects) < MIN_SUBJECTS:
+            shard = _read(table, number, standing.made, schema.CLIPS if layout.with_clips else schema.METADATA)
+            told.stale.update(dict.fromkeys(standing.stale, len(shard)))
+            if scan.subjects < MIN_SUBJECTS:
                 shard = _set(shard, "split", pa.array([schema.SPLITS[0]] * len(shard)))
-            usable = _usable(shard, errors, catalog.not_made(standing.stale, table.path))
-            accepted = [keep_rejected or value is not False for value in _list(shard, "accepted")]
-            wanted = [good and kept for good, kept in zip(usable, accepted, strict=True)]
+            verdicts = choice.verdicts(table, shard, standing)
+            told.add(_list(shard, "clip_id"), verdicts)
+            wanted = [verdict is None for verdict in verdicts]
             layout.add(shard.drop_columns(list(schema.UNPUBLISHED)), wanted, _marks(standing.made, number))
             bar.update(len(shard))
-    return errors, stale
+    return told
 
 
-def _read(table: Table, number: int, made: Container[str]) -> pa.Table:
+def _read(table: Table, number: int, made: Container[str], columns: pa.Schema) -> pa.Table:
     """A shard with every column, null where its group is not among those made."""
-    ready = [name for name in schema.CLIPS.names if schema.OWNER[name] in made]
-    return schema.conform(table.read(number, ready), schema.CLIPS)
+    ready = [name for name in columns.names if schema.OWNER[name] in made]
+    return schema.conform(table.read(number, ready), columns)
 
 
 def _set(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
@@ -202,15 +275,6 @@ def _list(table: pa.Table, name: str) -> list[Any]:
     return values
 
 
-def _usable(shard: pa.Table, errors: dict[str, str], why: str) -> list[bool]:
-    has_bytes = pc.is_valid(pc.struct_field(shard["video"], "bytes")).to_pylist()
-    reasons = _list(shard, "generate_error")
-    for clip_id, there, reason in zip(_list(shard, "clip_id"), has_bytes, reasons, strict=True):
-        if reason or not there:
-            errors[clip_id] = f"left out: {reason or why}"
-    return [bool(there) and not reason for there, reason in zip(has_bytes, reasons, strict=True)]
-
-
 def _marks(made: Mapping[str, Footer], number: int) -> dict[str, str]:
     """Marks of the shards that rows come from, by "<group>/<shard>"."""
     return {f"{group}/{number:05d}": footer.mark for group, footer in made.items()}
@@ -219,13 +283,14 @@ def _marks(made: Mapping[str, Footer], number: int) -> dict[str, str]:
 class _Layout:
     """The open files: one for each split and emotion, and one of metadata for each split."""
 
-    def __init__(self, root: Path, clips_per_file: int) -> None:
+    def __init__(self, root: Path, clips_per_file: int, with_clips: bool) -> None:
         self.root = root
+        self.with_clips = with_clips
         self.size = clips_per_file
         self.planned: Counter[tuple[str, str]] = Counter()
         self.clips: Counter[tuple[str, str]] = Counter()
-        self.open: dict[tuple[str, str], _File] = {}
-        self.metadata: dict[str, _File] = {}
+        self.open: dict[tuple[str, str], LayoutFile] = {}
+        self.metadata: dict[str, LayoutFile] = {}
         self.files = 0
 
     def add(self, rows: pa.Table, wanted: list[bool], marks: Mapping[str, str]) -> None:
@@ -234,75 +299,35 @@ class _Layout:
         splits: dict[str, list[int]] = defaultdict(list)
         labels = zip(_list(rows, "split"), _list(rows, "emotion"), _list(rows, "control"), wanted, strict=True)
         for position, (split, emotion, control, keep) in enumerate(labels):
-            key = (split or schema.SPLITS[0], emotion or control or schema.NEUTRAL)
+            key = (split or schema.SPLITS[0], _label(emotion, control))
             index = self.planned[key] // self.size
             self.planned[key] += 1
             if keep:
                 self.clips[key] += 1
                 places[key[0], index, key[1]].append(position)
                 splits[key[0]].append(position)
-        for (split, index, emotion), positions in places.items():
+        for (split, index, emotion), positions in places.items() if self.with_clips else ():
             self._clip_file(split, index, emotion).add(rows.take(positions), marks)
-        bare = rows.drop_columns(["video"])
+        bare = rows.drop_columns(["video"]) if self.with_clips else rows
         for split, positions in splits.items():
             self._metadata_file(split).add(bare.take(positions), marks)
 
-    def _clip_file(self, split: str, index: int, emotion: str) -> _File:
+    def _clip_file(self, split: str, index: int, emotion: str) -> LayoutFile:
         path = self.root / "data" / split / f"{index:05d}-{emotion}.parquet"
         file = self.open.get((split, emotion))
         if file is None or file.path != path:
             if file is not None:
                 file.close()
             self.files += 1
-            self.open[split, emotion] = file = _File(path, CLIPS, ROW_GROUP)
+            self.open[split, emotion] = file = LayoutFile(path, CLIPS, ROW_GROUP)
         return file
 
-    def _metadata_file(self, split: str) -> _File:
+    def _metadata_file(self, split: str) -> LayoutFile:
         if split not in self.metadata:
             path = self.root / "metadata" / f"{split}.parquet"
-            self.metadata[split] = _File(path, METADATA, METADATA_ROW_GROUP)
+            self.metadata[split] = LayoutFile(path, METADATA, METADATA_ROW_GROUP)
         return self.metadata[split]
 
     def close(self) -> None:
         for file in (*self.open.values(), *self.metadata.values()):
             file.close()
-
-
-class _File:
-    """One Parquet file being filled: whole row groups as they come, the marks of its rows in the footer."""
-
-    def __init__(self, path: Path, columns: pa.Schema, row_group: int) -> None:
-        self.path = path
-        self.columns = columns
-        self.row_group = row_group
-        self.pending: list[pa.Table] = []
-        self.marks: dict[str, str] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.writer = pq.ParquetWriter(
-            path,
-            columns,
-            compression={n: "NONE" if n.startswith("video") else "ZSTD" for n in leaves(columns)},
-            use_dictionary="video" not in columns.names,
-            write_page_index=True,
-            use_content_defined_chunking=True,
-        )
-
-    def add(self, rows: pa.Table, marks: Mapping[str, str]) -> None:
-        self.marks |= marks
-        self.pending.append(rows.select(self.columns.names))
-        while sum(map(len, self.pending)) >= self.row_group:
-            self._flush()
-
-    def _flush(self) -> None:
-        rows = pa.concat_tables(self.pending)
-        self.writer.write_table(rows.slice(0, self.row_group), row_group_size=self.row_group)
-        # `take` copies: a slice would hold on to the clips already written.
-        rest = range(self.row_group, len(rows))
-        self.pending = [rows.take(pa.array(rest, pa.int64()))] if rest else []
-
-    def close(self) -> None:
-        if self.pending:
-            self._flush()
-        footer = {"schema_version": schema.VERSION, "marks": dict(sorted(self.marks.items()))}
-        self.writer.add_key_value_metadata({FOOTER_KEY.decode(): json.dumps(footer)})
-        self.writer.close()

@@ -142,7 +142,13 @@ class RowGroups(pq.ParquetFile):  # type: ignore[misc]
 def _commit(repo: str, revision: str, token: Token) -> str:
     """The commit of a revision; without a network, the one that this machine last saw."""
     if not constants.HF_HUB_OFFLINE:
-        found = huggingface_hub.HfApi(token=token).dataset_info(repo, revision=revision).sha
+        api = huggingface_hub.HfApi(token=token)
+        try:
+            found = api.dataset_info(repo, revision=revision).sha
+        except errors.RevisionNotFoundError as error:
+            tags = [tag.name for tag in api.list_repo_refs(repo, repo_type="dataset").tags]
+            versions = ", ".join(sorted(tags)) or "none yet"
+            raise EquimeError(f"{repo} has no revision {revision!r}: its versions are {versions}") from error
         with contextlib.suppress(errors.EntryNotFoundError):  # keeps revision -> commit for later, without a network
             huggingface_hub.hf_hub_download(repo, CARD, repo_type="dataset", revision=revision, token=token)
         return str(found)
@@ -157,8 +163,11 @@ def explained(repo: str, revision: str | None) -> Iterator[None]:
     """Turn what the Hub says into one line with the next step."""
     try:
         yield
-    except EquimeError:
-        raise
+    except EquimeError as error:
+        if not isinstance(error.__cause__, errors.HfHubHTTPError):
+            raise
+        # A file was refused (the card of a gated repository is public, its files are not).
+        raise EquimeError(_explanation(error.__cause__, repo, revision)) from error
     except Exception as error:  # the client raises a dozen kinds, of several HTTP libraries
         raise EquimeError(_explanation(error, repo, revision)) from error
 
@@ -168,7 +177,10 @@ def _explanation(error: Exception, repo: str, revision: str | None) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, errors.GatedRepoError):
         login = "log in with `hf auth login` (or set HF_TOKEN), then " if status == 401 else ""
-        return f"{repo} is gated: {login}ask for access at {page} and run this again once it is granted"
+        return (
+            f"{repo} is gated: {login}ask for access at {page} (its form wants your institution, the intended use and "
+            "your agreement to the terms) and run this again once it is granted"
+        )
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{repo} has no revision {revision!r}: see {page}/tree/main for those it has"
     if isinstance(error, errors.RepositoryNotFoundError):

@@ -217,6 +217,17 @@ OWNER: Mapping[str, str] = MappingProxyType(
 UNPUBLISHED = ("source", "source_sha256")
 """Columns that never leave a workspace: where a face came from, and the hash that would identify it."""
 
+PERCEIVED = (
+    *("source_gender", "source_age", "source_race", "cell"),
+    *("gender", "gender_probs", "age", "age_std", "race", "race_probs", "expression"),
+)
+"""Columns that hold how a person is perceived, by a classifier or an annotator: published files mark them so."""
+
+PERCEIVED_MARK: Mapping[bytes, bytes] = MappingProxyType(
+    {b"perceived": b"a classifier's or an annotator's impression, never a person's own word"}
+)
+"""The mark: metadata of the column's field."""
+
 METADATA = pa.schema([f for group in GROUPS.values() for f in group if f.name not in ("clip_id", "video")]).insert(
     0, pa.field(*_ID)
 )

@@ -38,5 +38,10 @@ def stage_class(name: str) -> Any:
     """
     if name not in STAGES:
         raise EquimeError(f"unknown stage {name!r}: expected one of {list(STAGES)}")
-    module, _, attribute = STAGES[name].partition(":")
+    return load(STAGES[name])
+
+
+def load(where: str) -> Any:
+    """The class at "module:name"."""
+    module, _, attribute = where.partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -1,9 +1,16 @@
-"""A Hub in one file of standard-library Python, speaking the real protocol to the real client: `with Hub() as hub`.
+"""A Hub in standard-library Python, speaking the real protocol to the real client: `with Hub() as hub`.
 
-It holds data set repositories in memory, as commits (path -> bytes) and refs (name -> commit), and answers what
-`huggingface_hub` and `datasets` ask when they read: information, trees, paths, files with ranges. Parquet files are
-LFS files, redirected to another host name of this machine, as the Hub's are. Gated and private repositories answer
-401 or 403 with the Hub's error codes. `routes` maps a method and a pattern to a function, for more of the protocol.
+    hub.users = {"hf_ada": "ada", "hf_bob": "bob"}          # token -> name
+    hub.orgs = {"org": {"ada"}}                             # who writes in an organization
+    repo = hub.create("org/set", {"README.md": b"..."}, gated="manual", members={"bob"})
+    hub.fault("POST", "/commit/", status=503, headers={"Retry-After": "0"}, when="after")
+    hub.requests["POST", "commit"]                          # how many were made
+
+It holds data set repositories in memory (`hub_repo.Repo`) and answers what `huggingface_hub` and `datasets` ask:
+reading is in `hub_reads`, writing in `hub_writes`, large files in `hub_uploads`, pull requests in
+`hub_discussions`, access requests in `hub_access`, who may do what in `hub_handler`. Large files (Parquet and the
+like) are redirected to another host name of this machine, as the Hub's are. `Handler.routes` maps a method and a
+pattern to a function.
 
 A client finds it by HF_ENDPOINT, which it reads when it is imported: run clients in a process of their own, with
 `Hub.environment()`.
@@ -11,122 +18,79 @@ A client finds it by HF_ENDPOINT, which it reads when it is imported: run client
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import re
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from typing import Any
 
-DATE = "2026-01-01T00:00:00.000Z"
-PAGE = 50
-COMMIT = re.compile(r"[0-9a-f]{40}")
+from hub_faults import Fault, Faults, When
+from hub_handler import Handler
+from hub_repo import HubError, Repo
+from hub_uploads import Transfer
 
-
-class HubError(Exception):
-    """An answer that is an error, with the Hub's headers."""
-
-    def __init__(self, status: int, code: str | None, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
+__all__ = ["Handler", "Hub", "HubError", "Repo"]
 
 
-@dataclass
-class Repo:
-    """A data set repository.
+class Server(ThreadingHTTPServer):
+    """Clients that were killed leave connections behind: no news."""
 
-    Attributes:
-        name: "owner/name".
-        private: Only `members` know that it is there.
-        gated: False, "auto" or "manual": only `members` can read its files.
-        members: Names of users with access.
-        commits: Commit -> path -> bytes, in order of time.
-        refs: Branch or tag -> commit.
-    """
+    daemon_threads = True
 
-    name: str
-    private: bool = False
-    gated: bool | str = False
-    members: set[str] = field(default_factory=set)
-    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    refs: dict[str, str] = field(default_factory=dict)
-
-    def commit(self, files: dict[str, bytes], branch: str = "main") -> str:
-        """Make `files` the whole content of a branch; returns the commit."""
-        hasher = hashlib.sha1(f"{len(self.commits)} {branch}".encode())
-        for path in sorted(files):
-            hasher.update(path.encode() + hashlib.sha256(files[path]).digest())
-        sha = hasher.hexdigest()
-        self.commits[sha] = dict(files)
-        self.refs[branch] = sha
-        return sha
-
-    def resolve(self, revision: str) -> str:
-        """The commit of a branch, tag or commit."""
-        sha = self.refs.get(revision.removeprefix("refs/heads/"), revision)
-        if sha not in self.commits:
-            raise HubError(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        return sha
-
-    def entries(self, sha: str, folder: str, recursive: bool) -> list[dict[str, Any]]:
-        """Files and folders in a folder."""
-        found: dict[str, dict[str, Any]] = {}
-        start = f"{folder}/" if folder else ""
-        for path, data in sorted(self.commits[sha].items()):
-            if not path.startswith(start):
-                continue
-            parts = path[len(start) :].split("/")
-            for depth in range(1, len(parts) if recursive else min(len(parts), 2)):
-                name = start + "/".join(parts[:depth])
-                found[name] = {"type": "directory", "oid": _sha1(name.encode()), "size": 0, "path": name}
-            if recursive or len(parts) == 1:
-                found[path] = file_entry(path, data)
-        if not found and folder:
-            raise HubError(404, "EntryNotFound", f"{folder} does not exist on {sha}")
-        return list(found.values())
-
-
-def is_lfs(path: str) -> bool:
-    """Whether the Hub keeps a file outside git."""
-    return path.endswith((".parquet", ".mp4", ".arrow"))
-
-
-def file_entry(path: str, data: bytes) -> dict[str, Any]:
-    """A file as trees and path lists give it."""
-    entry: dict[str, Any] = {"type": "file", "oid": _sha1(data), "size": len(data), "path": path}
-    if is_lfs(path):
-        entry["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}
-    return entry
-
-
-def _sha1(data: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    def handle_error(self, *_: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*_)
 
 
 class Hub:
-    """The server. `users` maps a token to a name; `log` holds (method, path, range, bytes sent) of each request."""
+    """The server.
+
+    Attributes:
+        repos: Name -> repository.
+        users: Token -> name. A token may write what its user may, unless it is one of `readers`.
+        readers: Tokens that only read.
+        fine_grained: Tokens whose role reads "fineGrained"; they write, too.
+        orgs: Organization -> names of those who write in it.
+        people: Names of users without a token.
+        public_files: What anybody can read of a gated repository.
+        part_size: Files larger than this many bytes are uploaded in parts of it.
+        log: (method, path, range, bytes sent) of each request.
+        requests: (method, route) -> how often, also of those that went wrong; routes are the functions' names.
+        uploads: (SHA-256, bytes) of each large file, or part of one, that was received.
+        crashes: Tracebacks of this server's own mistakes; leaving the `with` block raises them.
+    """
 
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
         self.users: dict[str, str] = {}
+        self.readers: set[str] = set()
+        self.fine_grained: set[str] = set()
+        self.orgs: dict[str, set[str]] = {}
+        self.people: set[str] = set()
+        self.public_files = {"README.md"}
+        self.part_size = 5 << 20
         self.log: list[tuple[str, str, str | None, int]] = []
+        self.requests: Counter[tuple[str, str]] = Counter()
+        self.uploads: list[tuple[str, int]] = []
+        self.crashes: list[str] = []
+        self.faults = Faults()
+        self.transfers: dict[str, Transfer] = {}
+        self.lock = threading.RLock()
+        self._left: dict[str, int] = {}
         hub = self
 
         class Bound(Handler):
             server_hub = hub
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Bound)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), Bound)
         self.port = self.server.server_address[1]
 
     def __enter__(self) -> Hub:
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
         return self
 
@@ -134,6 +98,7 @@ class Hub:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
+        assert not self.crashes, self.crashes[0]
 
     @property
     def endpoint(self) -> str:
@@ -160,190 +125,44 @@ class Hub:
         repo.commit(files)
         return repo
 
+    def fault(
+        self,
+        method: str,
+        pattern: str,
+        times: int = 1,
+        status: int = 503,
+        headers: dict[str, str] | None = None,
+        when: When = "before",
+        skip: int = 0,
+    ) -> Fault:
+        """Let requests go wrong; see `hub_faults.Fault`."""
+        return self.faults.add(Fault(method, pattern, times, skip, status, headers or {}, when))
+
+    def expire(self, token: str) -> None:
+        """From now on a token is refused."""
+        self.expire_after(token, requests=0)
+
+    def expire_after(self, token: str, requests: int) -> None:
+        """A token is good for so many more requests."""
+        self._left[token] = requests
+
+    def spend(self, token: str) -> None:
+        """Count a request against a token's life."""
+        with self.lock:
+            if token in self._left:
+                self._left[token] -= 1
+
+    def expired(self, token: str) -> bool:
+        """Whether a token's life is over."""
+        return self._left.get(token, 0) < 0
+
+    def writes(self, user: str | None, owner: str) -> bool:
+        """Whether a user may make repositories of this owner."""
+        return user is not None and (user == owner or user in self.orgs.get(owner, ()))
+
     @contextmanager
     def counted(self) -> Iterator[list[tuple[str, str, str | None, int]]]:
         """The requests made in a `with` block."""
-        before, during = len(self.log), []
+        before, during = len(self.log), list[tuple[str, str, str | None, int]]()
         yield during
         during += self.log[before:]
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One request: find its route, check access, answer."""
-
-    server_hub: ClassVar[Hub]
-    protocol_version = "HTTP/1.1"
-    repo_path = r"(?P<repo>[\w.-]+/[\w.-]+)"
-    routes: ClassVar[list[tuple[str, str, Callable[..., None]]]] = []
-
-    def log_message(self, *_: object) -> None:
-        """Nothing on the terminal."""
-
-    def do_GET(self) -> None:
-        self._dispatch("GET")
-
-    def do_HEAD(self) -> None:
-        self._dispatch("HEAD")
-
-    def do_POST(self) -> None:
-        self._dispatch("POST")
-
-    def _dispatch(self, method: str) -> None:
-        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        split = urlsplit(self.path)
-        self.query = {name: values[-1] for name, values in parse_qs(split.query).items()}
-        try:
-            for wanted, pattern, answer in self.routes:
-                matched = re.fullmatch(pattern, split.path)
-                if matched and (wanted == method or (wanted == "GET" and method == "HEAD")):
-                    answer(self, **{k: unquote(v or "") for k, v in matched.groupdict().items()})
-                    return
-            raise HubError(404, None, f"no such page: {method} {split.path}")
-        except HubError as error:
-            headers = {"X-Error-Message": error.message} | ({"X-Error-Code": error.code} if error.code else {})
-            self.reply(json.dumps({"error": error.message}).encode(), error.status, headers)
-
-    def user(self) -> str | None:
-        """Whose token was sent; None without one."""
-        sent = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        if sent and sent not in self.server_hub.users:
-            raise HubError(401, None, "Invalid credentials in Authorization header")
-        return self.server_hub.users.get(sent)
-
-    def find(self, name: str, files: bool = False) -> Repo:
-        """A repository that the user may see, and read files of."""
-        user, repo = self.user(), self.server_hub.repos.get(name)
-        if repo is None or (repo.private and user not in repo.members):
-            # The Hub does not say which of both it is.
-            raise HubError(401 if user is None else 404, "RepoNotFound", "Repository not found")
-        if files and repo.gated and user not in repo.members:
-            message = f"Access to dataset {name} is restricted."
-            raise HubError(401 if user is None else 403, "GatedRepo", message)
-        return repo
-
-    def reply(self, data: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        """Send an answer; a HEAD gets its headers only."""
-        self.send_response(status)
-        for name, value in ({"Content-Type": "application/json"} | (headers or {})).items():
-            self.send_header(name, value)
-        if "Content-Length" not in (headers or {}):
-            self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        sent = 0 if self.command == "HEAD" else len(data)
-        self.server_hub.log.append((self.command, urlsplit(self.path).path, self.headers.get("Range"), sent))
-        if sent:
-            self.wfile.write(data)
-
-    def reply_json(self, value: Any, headers: dict[str, str] | None = None) -> None:
-        """Send JSON."""
-        self.reply(json.dumps(value).encode(), headers=headers)
-
-    def reply_file(self, data: bytes, headers: dict[str, str]) -> None:
-        """Send a file, or the range of it that was asked for."""
-        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
-        headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"} | headers
-        if not asked or asked[0] == "bytes=-":
-            self.reply(data, headers=headers | {"Content-Length": str(len(data))})
-            return
-        first = int(asked[1]) if asked[1] else max(len(data) - int(asked[2]), 0)
-        last = min(int(asked[2]) if asked[1] and asked[2] else len(data) - 1, len(data) - 1)
-        if first > last:
-            raise HubError(416, None, "Range not satisfiable")
-        headers |= {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
-        self.reply(data[first : last + 1], 206, headers)
-
-    def whoami(self) -> None:
-        """GET /api/whoami-v2."""
-        user = self.user()
-        if user is None:
-            raise HubError(401, None, "Invalid username or password.")
-        self.reply_json({"type": "user", "name": user, "orgs": [], "auth": {"accessToken": {"role": "write"}}})
-
-    def info(self, repo: str, rev: str) -> None:
-        """GET /api/datasets/{id}[/revision/{rev}]."""
-        found = self.find(repo)
-        sha = found.resolve(rev or "main")
-        facts = {"_id": _sha1(repo.encode())[:24], "id": repo, "author": repo.split("/")[0], "sha": sha}
-        facts |= {"private": found.private, "gated": found.gated, "disabled": False, "tags": [], "downloads": 0}
-        facts |= {"lastModified": DATE, "createdAt": DATE, "likes": 0}
-        self.reply_json(facts | {"siblings": [{"rfilename": path} for path in sorted(found.commits[sha])]})
-
-    def tree(self, repo: str, rev: str, path: str) -> None:
-        """GET /api/datasets/{id}/tree/{rev}/{path}, in pages."""
-        found = self.find(repo)
-        entries = found.entries(
-            found.resolve(rev), path.strip("/"), self.query.get("recursive") in ("True", "true", "1")
-        )
-        start = int(self.query.get("cursor", 0))
-        headers = {}
-        if start + PAGE < len(entries):
-            query = "&".join(f"{k}={quote(v)}" for k, v in (self.query | {"cursor": str(start + PAGE)}).items())
-            headers["Link"] = f'<{self.server_hub.endpoint}{urlsplit(self.path).path}?{query}>; rel="next"'
-        self.reply_json(entries[start : start + PAGE], headers)
-
-    def paths_info(self, repo: str, rev: str) -> None:
-        """POST /api/datasets/{id}/paths-info/{rev}: those of the paths that are there."""
-        found = self.find(repo)
-        sha = found.resolve(rev)
-        if self.headers.get("Content-Type", "").startswith("application/json"):
-            asked = json.loads(self.body)["paths"]
-        else:
-            asked = parse_qs(self.body.decode()).get("paths", [])
-        files = found.commits[sha]
-        entries: list[dict[str, Any]] = []
-        for path in asked:
-            if path in files:
-                entries.append(file_entry(path, files[path]))
-            elif any(name.startswith(f"{path}/") for name in files):
-                entries.append({"type": "directory", "oid": _sha1(path.encode()), "size": 0, "path": path})
-        self.reply_json(entries)
-
-    def refs(self, repo: str) -> None:
-        """GET /api/datasets/{id}/refs."""
-        found = self.find(repo)
-        branches = [{"name": n, "ref": f"refs/heads/{n}", "targetCommit": s} for n, s in found.refs.items()]
-        self.reply_json({"branches": branches, "tags": [], "converts": []})
-
-    def auth_check(self, repo: str) -> None:
-        """GET /api/datasets/{id}/auth-check."""
-        self.find(repo, files=True)
-        self.reply(b"")
-
-    def file(self, repo: str, rev: str, path: str) -> None:
-        """GET /datasets/{id}/resolve/{rev}/{path}."""
-        found = self.find(repo, files=True)
-        sha = found.resolve(rev)
-        if path not in found.commits[sha]:
-            raise HubError(404, "EntryNotFound", f"{path} does not exist on {rev}")
-        data = found.commits[sha][path]
-        if not is_lfs(path):
-            self.reply_file(data, {"ETag": f'"{_sha1(data)}"', "X-Repo-Commit": sha})
-            return
-        oid = hashlib.sha256(data).hexdigest()
-        headers = {"X-Repo-Commit": sha, "X-Linked-Etag": f'"{oid}"', "X-Linked-Size": str(len(data))}
-        headers |= {"ETag": f'"{oid}"', "Location": f"{self.server_hub.storage}/lfs/{repo}/{oid}"}
-        self.reply(b"", 302, headers)
-
-    def storage(self, repo: str, oid: str) -> None:
-        """GET /lfs/{id}/{oid}: the redirect's goal. A token must not travel to another host."""
-        if "Authorization" in self.headers:
-            raise HubError(400, None, "a token was sent to the storage host")
-        for files in self.server_hub.repos[repo].commits.values():
-            for path, data in files.items():
-                if is_lfs(path) and hashlib.sha256(data).hexdigest() == oid:
-                    self.reply_file(data, {"ETag": f'"{oid}"'})
-                    return
-        raise HubError(404, None, "no such object")
-
-
-_API = rf"/api/datasets/{Handler.repo_path}"
-Handler.routes = [
-    ("GET", r"/api/whoami-v2", Handler.whoami),
-    ("GET", rf"{_API}(?:/revision/(?P<rev>.+))?", Handler.info),
-    ("GET", rf"{_API}/tree/(?P<rev>[^/]+)(?P<path>/.*)?", Handler.tree),
-    ("POST", rf"{_API}/paths-info/(?P<rev>[^/]+)", Handler.paths_info),
-    ("GET", rf"{_API}/refs", Handler.refs),
-    ("GET", rf"{_API}/auth-check", Handler.auth_check),
-    ("GET", rf"/datasets/{Handler.repo_path}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", Handler.file),
-    ("GET", rf"/lfs/{Handler.repo_path}/(?P<oid>[0-9a-f]{{64}})", Handler.storage),
-]

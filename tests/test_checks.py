@@ -283,3 +283,11 @@ def test_status_of_an_empty_workspace(tmp_path: Path) -> None:
     table = Table.create(tmp_path)
     assert list(check(table)) == []
     assert all((one.planned, one.bytes) == (0, 0) for one in status(table))
+
+
+def test_what_has_lapsed_is_left_to_who_asks(table: Table) -> None:
+    write_shard(table, "generate", 1, [clip(2, data=clip_bytes(seed=52)), clip(3, sha256="0" * 64)])
+    run(Looks(), table)
+    write_shard(table, "plan", 0, [plan_row(table, n) | {"sequence": 9} for n in (0, 1)])
+    found, lapsed = list(check(table)), list(check(table, lapsed=False))
+    assert len(found) == 2 and "are stale" in found[-1] and lapsed == found[:-1]

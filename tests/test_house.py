@@ -26,7 +26,8 @@ FLOORS = (
     "clip contact_sheet table marks splits scm.* causal prompts demographics taggers sidecar catalog"
     " detectors face_track tag_summary",
     "stages shard_worker runner checks screening.* c2pa_signing tree tree_* quality.* recognise.* generators.*",
-    "plan planning.* summary hub hub_layout card sources pieces remote decoding streams audit.* captioning.*",
+    "plan planning.* summary hub hub_layout card publishing.* sources pieces remote decoding streams audit.*"
+    " captioning.*",
     "builders.* equime_dataset doctor",
     "demo show cli commands.* __main__ __init__",
 )

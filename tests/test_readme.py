@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hub_server import Hub
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BLOCK = re.compile(r"(?:<!-- not-run: (?P<reason>[^\n]+) -->\n)?^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.M | re.S)
+COMMAND = re.compile(r"^equime ", re.M)
 NOT_RUN = 5  # a block that is left out needs a reason, and this number to be raised in the open
 
 
@@ -37,20 +39,19 @@ def test_only_the_counted_blocks_are_not_run() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_every_block_runs(tmp_path: Path) -> None:
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(README.parent),
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_HUB_OFFLINE": "1",
-    }
-    for block in blocks():
-        if block.reason is None:
-            run = ["bash", "-euo", "pipefail", "-c"] if block.kind == "bash" else [sys.executable, "-c"]
-            body = block.body.replace("equime ", f"{sys.executable} -m equime ") if run[0] == "bash" else block.body
-            done = subprocess.run(
-                [*run, body], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
-            )
-            assert done.returncode == 0, f"{block.body}\n{done.stdout}\n{done.stderr}"
+    with Hub() as hub:
+        hub.users = {"hf_you": "you"}
+        environment = hub.environment(tmp_path / "hf", "hf_you", PYTHONPATH=str(README.parent))
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        for block in blocks():
+            if block.reason is None:
+                run = ["bash", "-euo", "pipefail", "-c"] if block.kind == "bash" else [sys.executable, "-c"]
+                body = COMMAND.sub(f"{sys.executable} -m equime ", block.body) if run[0] == "bash" else block.body
+                done = subprocess.run(
+                    [*run, body], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
+                )
+                assert done.returncode == 0, f"{block.body}\n{done.stdout}\n{done.stderr}"
+        assert set(hub.repos["you/equime"].tags) == {"1.0.0", "1.1.0"}
     assert (tmp_path / "demo" / "contact_sheet.png").exists()
 
 
