@@ -37,7 +37,7 @@ def test_only_the_counted_blocks_are_not_run() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_every_block_runs(tmp_path: Path) -> None:
     with Hub() as hub:
         hub.users = {"hf_you": "you"}
