@@ -33,10 +33,10 @@ import pyarrow.parquet as pq
 from make_workspace import add_rows, write_shard
 
 from equime import hub, schema
-from equime.publishing import release
 from equime.publishing.about import About
-from equime.publishing.layout_file import LayoutFile
-from equime.publishing.preflight import problems
+from equime.publishing.releasing import release
+from equime.publishing.releasing.layout_file import LayoutFile
+from equime.publishing.releasing.preflight import problems
 from equime.table import Table
 
 CLIPS, CLIP_BYTES = 75_000, 400

@@ -23,12 +23,14 @@ from typing import Any, Literal
 from equime import catalog, locks, schema
 from equime.errors import EquimeError
 from equime.options import option
-from equime.publishing import manifest, preflight, release, snapshot
+from equime.publishing import manifest
 from equime.publishing.about import CONTACT, About, Policy, today
-from equime.publishing.client import Remote
+from equime.publishing.comparing import snapshot
 from equime.publishing.manifest import Manifest
-from equime.publishing.push import Pushed, push, survey
-from equime.publishing.release import Earlier
+from equime.publishing.releasing import preflight, release
+from equime.publishing.releasing.release import Earlier
+from equime.publishing.repository.client import Remote
+from equime.publishing.repository.push import Pushed, push, survey
 from equime.publishing.version import Version, latest
 from equime.table import Table, is_workspace
 from equime.wording import counted

@@ -31,9 +31,9 @@ from tqdm import tqdm
 from equime import card, schema
 from equime.errors import EquimeError
 from equime.footer import Footer
-from equime.publishing import space
-from equime.publishing.layout_file import LayoutFile
-from equime.publishing.outgoing import FAILED, MISSING, REASONS, STALE, Choice, Stays
+from equime.publishing.releasing import space
+from equime.publishing.releasing.layout_file import LayoutFile
+from equime.publishing.releasing.outgoing import FAILED, MISSING, REASONS, STALE, Choice, Stays
 from equime.receipt import Receipt
 from equime.table import Table, writing
 from equime.tree_export import stale_notes

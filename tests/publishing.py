@@ -11,10 +11,10 @@ from hub_server import Hub
 from make_workspace import Row, add_rows, make_row
 
 from equime import schema
-from equime.publishing import release
 from equime.publishing.about import About, Mode
+from equime.publishing.comparing.snapshot import open_version
 from equime.publishing.manifest import Manifest
-from equime.publishing.snapshot import open_version
+from equime.publishing.releasing import release
 from equime.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,8 +49,8 @@ def push(hub: Hub, home: Path, release: Path, repo: str) -> None:
     code = """
 import sys
 from pathlib import Path
-from equime.publishing.client import Remote
-from equime.publishing.push import push
+from equime.publishing.repository.client import Remote
+from equime.publishing.repository.push import push
 push(Path(sys.argv[1]), Remote(sys.argv[2], wait=lambda seconds: None), progress=False)
 """
     done = subprocess.run(

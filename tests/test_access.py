@@ -15,7 +15,7 @@ from publishing import equime
 
 from equime.errors import EquimeError
 from equime.publishing.about import COUNTRY, INSTITUTION, RESEARCH, TERMS, USE, Policy
-from equime.publishing.access import Request, check, require_reason, to_csv
+from equime.publishing.repository.access import Request, check, require_reason, to_csv
 
 FORM = {INSTITUTION: "Monash University", COUNTRY: "AU", USE: "spotting baselines", RESEARCH: True, TERMS: True}
 

@@ -25,10 +25,10 @@ from make_workspace import make_workspace
 
 from equime import card as front
 from equime import hub, schema
-from equime.publishing import card, figures, markdown, terms
 from equime.publishing.about import FORM, About, Policy, Tombstone, Way
-from equime.publishing.columns import DESCRIPTIONS
-from equime.publishing.facts import Facts, gather
+from equime.publishing.documents import card, figures, markdown, terms
+from equime.publishing.documents.columns import DESCRIPTIONS
+from equime.publishing.documents.facts import Facts, gather
 
 EVIL = "a|b `c` <script>alert(1)</script> [x](javascript:y) ![i](z)\n---\n# *head* \u202e {{x}} $y$ 'q' \"q\" & ~~"
 WAYS = (Way("generate", 2, {"generator": "warp", "crf": 18, "warp": {"fps": 24}}, {"m": "abc123"}, {"av": "18"}, 9),)

@@ -17,7 +17,7 @@ import equime
 from equime import hub, schema
 from equime.errors import EquimeError
 from equime.hub import write_layout
-from equime.publishing import space
+from equime.publishing.releasing import space
 from equime.table import Table
 
 SHORT = 500

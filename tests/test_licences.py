@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from equime.demo import packaged_face
-from equime.publishing.licences import conditions, names_people, permits
+from equime.publishing.releasing.licences import conditions, names_people, permits
 from equime.screening import celeba
 from equime.screening.portraits import read_portraits
 

@@ -10,7 +10,7 @@ from make_workspace import add_rows, make_row, make_workspace, write_shard
 
 from equime import hub, schema
 from equime.planning.faces import KEY, pseudonym_key
-from equime.publishing.preflight import SHOWN, problems
+from equime.publishing.releasing.preflight import SHOWN, problems
 from equime.screening import celeba
 from equime.screening.portraits import pseudonym
 from equime.table import Table

@@ -36,10 +36,10 @@ from equime import schema
 from equime.errors import EquimeError
 from equime.publishing import manifest as manifests
 from equime.publishing.about import About, Policy, Tombstone
-from equime.publishing.client import Remote
 from equime.publishing.manifest import NAME, Manifest
-from equime.publishing.push import Pushed, push, survey
-from equime.publishing.retrying import again_after, lost
+from equime.publishing.repository.client import Remote
+from equime.publishing.repository.push import Pushed, push, survey
+from equime.publishing.repository.retrying import again_after, lost
 
 # The client's own upload calls its HTTP library in a way that the library has renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning")
@@ -383,7 +383,7 @@ def test_no_token_at_all(hub: Hub, releases: Releases, monkeypatch: pytest.Monke
     assert remote(hub).state() is None
     with pytest.raises(EquimeError, match=r"\(401\).*hf auth login"):
         Remote(REPO, False, endpoint=hub.endpoint).state()
-    code = "from equime.publishing.client import Remote; Remote('o/e').user()"
+    code = "from equime.publishing.repository.client import Remote; Remote('o/e').user()"
     done = subprocess.run([sys.executable, "-c", code], env=hub.environment(tmp_path, PYTHONPATH=str(ROOT)),
                           capture_output=True, text=True, timeout=50, check=False)  # fmt: skip
     assert done.stderr.splitlines()[-1].endswith("log in with `hf auth login`, or set HF_TOKEN")
@@ -568,8 +568,8 @@ def requests(releases: Releases) -> int:
 PUSHER = """
 import os, sys
 from pathlib import Path
-from equime.publishing.client import Remote
-from equime.publishing.push import push
+from equime.publishing.repository.client import Remote
+from equime.publishing.repository.push import push
 
 for line in sys.stdin:
     child = os.fork()

@@ -34,11 +34,12 @@ from equime.errors import EquimeError
 from equime.footer import FOOTER_KEY, mark_of
 from equime.generators.warp import Warp
 from equime.marks import input_digests
-from equime.publishing import manifest, recipe, tolerance
+from equime.publishing import manifest
 from equime.publishing.about import About
 from equime.publishing.manifest import Manifest
-from equime.publishing.rebuild import Rebuilt, rebuild
-from equime.publishing.stage_fields import nameless, stage_of
+from equime.publishing.recipes import recipe, tolerance
+from equime.publishing.recipes.rebuild import Rebuilt, rebuild
+from equime.publishing.recipes.stage_fields import nameless, stage_of
 from equime.runner import run
 from equime.table import Table
 from equime.tree_import import import_tree
@@ -287,7 +288,7 @@ def test_a_rebuilt_workspace_is_the_same_recipe(again: tuple[Rebuilt, Table], re
 def test_stopped_and_started_again(released: Path, pictures: Path, tmp_path: Path) -> None:
     """By Ctrl-C, as soon as the first shard stands: it stays, the rest follows."""
     out = tmp_path / "ws"
-    code = "import sys; from pathlib import Path; from equime.publishing.rebuild import rebuild\n"
+    code = "import sys; from pathlib import Path; from equime.publishing.recipes.rebuild import rebuild\n"
     code += "rebuild(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), shard_rows=1)"
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(released), str(pictures), str(out)], stderr=subprocess.PIPE, text=True
@@ -563,7 +564,7 @@ def test_a_gated_recipe_from_the_hub(released: Path, tmp_path: Path) -> None:
     code = """
     import json, sys
     from equime.errors import EquimeError
-    from equime.publishing.recipe import open_recipe
+    from equime.publishing.recipes.recipe import open_recipe
     try:
         found = open_recipe(sys.argv[1])
         print(json.dumps([len(found.rows), found.manifest.digest()]))

@@ -15,8 +15,8 @@ from hub_server import Hub, Repo
 from publishing import equime, make_release, push, twins_workspace
 
 from equime.errors import EquimeError
+from equime.publishing.comparing.verify import verify
 from equime.publishing.manifest import Manifest
-from equime.publishing.verify import verify
 
 REPO = "org/equime"
 DATA, METADATA = "data/train/00000-happiness.parquet", "metadata/train.parquet"

@@ -301,7 +301,7 @@ class TestStage:
         assert not changed(batch_size=4) and not changed(device="cuda")
         assert changed(prompt="What?") and changed(frames=7) and changed(around="clip") and changed(temperature=0.5)
         assert mark(Caption(), ws, 0) == mark(Caption(vlm=VLM(frames=9)), ws, 0)
-        assert result_fields(Caption()) == {"captioner": "template"}
+        assert result_fields(Caption()) == {"captioner": "template", "wording": 0}
 
     def test_a_questions_file_counts_by_what_it_says(self, tmp_path: Path) -> None:
         for name in ("a.txt", "b.txt"):

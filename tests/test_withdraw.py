@@ -30,7 +30,7 @@ from equime import hub as layout
 from equime import schema
 from equime.footer import FOOTER_KEY
 from equime.publishing.manifest import Manifest
-from equime.publishing.withdraw import clips_of, rewritten
+from equime.publishing.withdrawing.withdraw import clips_of, rewritten
 from equime.table import Table
 
 REPO = "org/equime"

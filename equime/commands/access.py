@@ -46,8 +46,8 @@ def _verb(verbs: Any, name: str, line: str, command: Callable[[argparse.Namespac
 
 
 def _list(options: argparse.Namespace) -> int:
-    from equime.publishing.access import STATUSES, listed, policy_of, to_csv
-    from equime.publishing.client import Remote
+    from equime.publishing.repository.access import STATUSES, listed, policy_of, to_csv
+    from equime.publishing.repository.client import Remote
 
     remote = Remote(options.repo)
     found = listed(remote, STATUSES if options.status == "all" else [options.status])
@@ -78,8 +78,8 @@ def _lines(request: Any, policy: Any) -> Iterator[str]:
 
 
 def _act(action: Any, options: argparse.Namespace) -> int:
-    from equime.publishing.access import handle
-    from equime.publishing.client import Remote
+    from equime.publishing.repository.access import handle
+    from equime.publishing.repository.client import Remote
 
     reason, anyway = getattr(options, "reason", None), getattr(options, "anyway", False)
     outcomes = handle(Remote(options.repo), action, options.users, reason=reason, anyway=anyway)

@@ -17,8 +17,8 @@ def diff_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from equime.publishing.diff import diff
-    from equime.publishing.snapshot import open_version
+    from equime.publishing.comparing.diff import diff
+    from equime.publishing.comparing.snapshot import open_version
 
     found = diff(open_version(options.a), open_version(options.b))
     say(options, "\n".join(found.lines()), found.to_dict())

@@ -23,7 +23,7 @@ def rebuild_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _rebuild(options: argparse.Namespace) -> int:
-    from equime.publishing.rebuild import rebuild, shown
+    from equime.publishing.recipes.rebuild import rebuild, shown
 
     rebuilt = rebuild(
         options.recipe, options.faces, options.out, workers=options.workers, shard_rows=options.shard_rows

@@ -15,7 +15,7 @@ def verify_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from equime.publishing.verify import verify
+    from equime.publishing.comparing.verify import verify
 
     found = verify(options.where, deep=options.bytes)
     say(options, found, found.to_dict())

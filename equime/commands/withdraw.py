@@ -19,8 +19,8 @@ def withdraw_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _withdraw(options: argparse.Namespace) -> int:
-    from equime.publishing.client import Remote
-    from equime.publishing.withdrawal import withdraw
+    from equime.publishing.repository.client import Remote
+    from equime.publishing.withdrawing.withdrawal import withdraw
 
     def confirm(planned: Any) -> bool:
         warn(str(planned))

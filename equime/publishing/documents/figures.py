@@ -1,0 +1,91 @@
+"""The picture of a release: whom it shows, by perceived group, in subjects and in clips.
+
+    composition(facts, release / "figures" / "composition.png")      # False where matplotlib is not installed
+
+Bars of subjects and of clips stand side by side, in shares, so that who is shown more often than others is seen; the
+dashed line is the share at which all groups are equal. There is no face in it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from equime.planning.equity_report import Balance, Equity
+from equime.publishing.documents.facts import Facts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ATTRIBUTES: Final = ("race", "gender", "age")
+COLOURS: Final = {"identities": "#1b4f72", "clips": "#e59866"}
+"""Told apart in grey and by readers who do not tell red from green."""
+WORDS: Final = {"identities": "subjects", "clips": "clips"}
+_BEHIND: Final = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+"""So that the dashed line does not cross a count."""
+INCH_A_BAR: Final = 0.36
+WIDTH: Final = 9.0
+DPI: Final = 110
+
+
+def composition(facts: Facts, path: Path) -> bool:
+    """Draw the composition as a PNG; the same facts give the same bytes under one version of matplotlib.
+
+    Args:
+        facts: What was counted; by the sources' labels, or the tagger's where sources have none.
+        path: Where; its folder exists.
+
+    Returns:
+        Whether it was drawn: not without matplotlib, nor where nobody has a label.
+    """
+    equity = facts.source or facts.tagged
+    if equity is None:
+        return False
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    shown = [name for name in ATTRIBUTES if sum(equity.balances[name].identities.values())]
+    if not shown:
+        return False
+    bars = [len(equity.balances[name].shares) + 1.6 for name in shown]
+    figure = Figure(figsize=(WIDTH, INCH_A_BAR * sum(bars) + 1.0), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(shown), 1, height_ratios=bars, squeeze=False)[:, 0]
+    for name, area in zip(shown, axes, strict=True):
+        _draw(area, name, equity.balances[name])
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure.suptitle(_title(facts, equity), fontsize=11)
+    figure.savefig(path, format="png", metadata={"Software": None})
+    return True
+
+
+def _title(facts: Facts, equity: Equity) -> str:
+    by = "labels of the source pictures" if equity is facts.source else "a classifier's labels"
+    return (
+        f"EquiME {facts.about.version}: {facts.subjects:,} subjects, {facts.clips:,} clips\n"
+        f"perceived groups, by {by}; shares of those with a label"
+    )
+
+
+def _draw(area: Axes, name: str, balance: Balance) -> None:
+    groups = [*balance.shares]
+    for offset, (what, colour) in zip((-0.2, 0.2), COLOURS.items(), strict=True):
+        counts = [getattr(balance, what)[group] for group in groups]
+        total = sum(counts) or 1
+        places = [index + offset for index in range(len(groups))]
+        drawn = area.barh(places, [100 * n / total for n in counts], height=0.38, color=colour, label=WORDS[what])
+        area.bar_label(drawn, [f"{n:,}" for n in counts], padding=3, fontsize=8, bbox=_BEHIND)
+    area.axvline(100 / len(groups), color="#555555", linestyle="--", linewidth=1, label="equal shares")
+    area.set_yticks(range(len(groups)), groups)
+    area.invert_yaxis()
+    area.margins(x=0.1)
+    area.set_xlabel("per cent", fontsize=8)
+    area.tick_params(labelsize=9)
+    evenness = balance.measures("identities")["evenness"], balance.measures("clips")["evenness"]
+    area.set_title(
+        f"{name}: evenness {evenness[0]:.3f} of subjects, {evenness[1]:.3f} of clips", fontsize=10, loc="left"
+    )
+    area.spines[["top", "right"]].set_visible(False)
