@@ -20,18 +20,19 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import equime
 from equime import catalog, locks, schema
 from equime.errors import EquimeError
 from equime.options import option
 from equime.publishing import manifest
 from equime.publishing.about import CONTACT, About, Policy, today
-from equime.publishing.comparing import snapshot
 from equime.publishing.manifest import Manifest
 from equime.publishing.releasing import preflight, release
-from equime.publishing.releasing.release import Earlier
+from equime.publishing.releasing.earlier import Earlier, earlier_version
 from equime.publishing.repository.client import Remote
 from equime.publishing.repository.push import Pushed, push, survey
 from equime.publishing.version import Version, latest
+from equime.remote import is_repo
 from equime.table import Table, is_workspace
 from equime.wording import counted
 
@@ -113,6 +114,10 @@ class Publish:
     def __post_init__(self) -> None:
         if self.repo is None and self.out is None:
             raise EquimeError("name where to publish: --repo OWNER/NAME, or --out DIR for the files alone")
+        if self.repo is not None and not is_repo(self.repo):
+            raise EquimeError(f"expected --repo OWNER/NAME, got {self.repo!r}")
+        if self.repo is None and (self.dry_run or self.visible):
+            raise EquimeError("--dry-run and --visible are about a repository: name it by --repo OWNER/NAME")
         if self.repo and self.since:
             raise EquimeError("--since goes without --repo: there the version before is the repository's newest")
         self.about()  # a version or a date that is none is said before anything is read
@@ -161,7 +166,10 @@ class Publish:
     def _as_released(self, folder: Path) -> tuple[str, ...]:
         about = Manifest.read(folder).about
         if about.version != self.version or about.repo != (self.repo or about.repo):
-            raise EquimeError(f"{folder} is version {about.version} of {about.repo}: publish it as that")
+            raise EquimeError(
+                f"{folder} is version {about.version} of {about.repo}: publish it with --repo {about.repo} --version "
+                f"{about.version}, or its workspace as version {self.version} of {self.repo or about.repo}"
+            )
         return ()
 
     def _make(self, table: Table, earlier: Earlier | None, progress: bool) -> Path:
@@ -177,18 +185,16 @@ class Publish:
     def _earlier(self, remote: Remote | None) -> Earlier | None:
         """The newest version before this one, also where a run that was stopped had this one tagged already."""
         if remote is None:
-            return released(self.since) if self.since else None
+            return earlier_version(self.since) if self.since else None
         state = remote.state()
         newest = latest(state.tags, before=Version.parse(self.version)) if state else None
-        return released(f"{remote.repo}@{newest}") if newest else None
+        return earlier_version(f"{remote.repo}@{newest}") if newest else None
 
     def _key(self, table: Table, earlier: Earlier | None) -> str:
-        fields = {f.name: str(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        fields |= {name: "" for name in ("visible", "dry_run", "allow_failed", "access_form")}
         about = dataclasses.replace(self.about(), date=self.date or "1970-01-01").to_dict()
         before = earlier.manifest.digest() if earlier else None
-        what = [fields, about, before, catalog.content_key(table), schema.VERSION]
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+        what = [about, self.keep_rejected, before, catalog.content_key(table), schema.VERSION, equime.__version__]
+        return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
 
     def _finish(
         self, folder: Path, remote: Remote | None, notes: tuple[str, ...], *, keep: bool, progress: bool
@@ -197,29 +203,12 @@ class Publish:
         if remote is None:
             return Published(made, notes, folder)
         if self.dry_run:
+            _require_new(folder, remote, self.version)
             return Published(made, notes, folder, settings=settings(made, remote, self.visible))
         pushed = push(folder, remote, visible=self.visible, progress=progress)
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
         return Published(made, notes, folder if keep else None, pushed)
-
-
-def released(where: str) -> Earlier:
-    """A version that is there already: a release folder, or REPO@VERSION.
-
-    Raises:
-        EquimeError: There is none, or no access to it.
-    """
-    if (Path(where) / manifest.NAME).is_file():
-        changes = Path(where) / "CHANGELOG.md"
-        text = changes.read_text(encoding="utf-8") if changes.is_file() else ""
-        return Earlier(Manifest.read(Path(where)), text, snapshot.open_version(where))
-    repo, _, version = where.partition("@")
-    remote = Remote(repo)
-    found = remote.manifest(version or "main")
-    if found is None:
-        raise EquimeError(f"{where} is no release (it has no {manifest.NAME}): name one that `equime publish` made")
-    return Earlier(found, remote.read("CHANGELOG.md", version or "main").decode(), snapshot.open_version(where))
 
 
 def settings(made: Manifest, remote: Remote, visible: bool) -> dict[str, Any]:
@@ -235,6 +224,13 @@ def settings(made: Manifest, remote: Remote, visible: bool) -> dict[str, Any]:
         "mode": about.mode,
         "permission": about.permission,
     }
+
+
+def _require_new(folder: Path, remote: Remote, version: str) -> None:
+    """What a push would find, and a dry run has to say: a version that is there is this very one."""
+    state = remote.state()
+    if state and version in state.tags and remote.read(manifest.NAME, version) != (folder / manifest.NAME).read_bytes():
+        raise EquimeError(f"{remote.repo} has another {version}: a version never changes, give a newer one")
 
 
 def _sweep(folder: Path) -> None:

@@ -28,7 +28,8 @@ def access_requests(page: Handler, repo: str, status: str) -> None:
 
 
 def _shown(repo: Repo, one: Asked) -> dict[str, Any]:
-    user = {"user": one.user, "fullname": one.fullname} | ({"email": one.email} if one.email else {})
+    user = {"user": one.user, "fullname": one.fullname} if repo.shares_names else {}
+    user |= {"email": one.email} if one.email else {}
     told = {"requestId": _id(repo, one.user), "user": user, "status": one.status, "timestamp": one.timestamp}
     return told | ({"fields": one.fields} if one.fields is not None else {})
 
@@ -39,7 +40,7 @@ def handle_access(page: Handler, repo: str) -> None:
     named = [
         one
         for one in found.requests.values()
-        if asked.get("user", asked.get("requestId")) in (one.user, _id(found, one.user))
+        if asked.get("user") == one.user or asked.get("requestId") == _id(found, one.user)
     ]
     if not named:
         raise HubError(404, None, "no such request for access")

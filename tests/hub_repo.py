@@ -133,6 +133,7 @@ class Repo:
         objects: SHA-256 -> bytes of the large files.
         discussions: Pull requests and discussions, the first is number 1.
         requests: User -> request for access.
+        shares_names: Whether its owner learns who asks for access.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Repo:
     objects: dict[str, bytes] = field(default_factory=dict)
     discussions: list[Discussion] = field(default_factory=list)
     requests: dict[str, Asked] = field(default_factory=dict)
+    shares_names: bool = True
     _clock: int = 0
 
     @property

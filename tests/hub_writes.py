@@ -180,11 +180,7 @@ def open_pull(repo: Repo, title: str, author: str, status: str, base: str) -> Di
 def branch(page: Handler, repo: str, name: str) -> None:
     """POST /api/datasets/{id}/branch/{name}."""
     found = page.find(repo, write=True)
-    start = found.resolve(page.json().get("startingPoint") or "main")
-    if name in found.refs:
-        raise HubError(409, None, f"Reference already exists: refs/heads/{name}")
-    found.refs[_valid(name)] = start
-    page.reply_json({})
+    _name(page, found.refs, "heads", name, found.resolve(page.json().get("startingPoint") or "main"))
 
 
 def delete_branch(page: Handler, repo: str, name: str) -> None:
@@ -192,33 +188,35 @@ def delete_branch(page: Handler, repo: str, name: str) -> None:
     found = page.find(repo, write=True)
     if name == "main":
         raise HubError(403, None, "The main branch cannot be deleted")
-    if found.refs.pop(name, None) is None:
-        raise HubError(404, "RevisionNotFound", f"Invalid rev id: {name}")
-    page.reply_json({})
+    _forget(page, found.refs, name)
 
 
 def tag(page: Handler, repo: str, rev: str) -> None:
     """POST /api/datasets/{id}/tag/{rev}."""
-    found, name = page.find(repo, write=True), page.json()["tag"]
-    sha = found.resolve(rev)
-    if name in found.tags:
-        raise HubError(409, None, f"Tag reference exists already: refs/tags/{name}")
-    found.tags[_valid(name)] = sha
-    page.reply_json({})
+    found = page.find(repo, write=True)
+    _name(page, found.tags, "tags", page.json()["tag"], found.resolve(rev))
 
 
 def delete_tag(page: Handler, repo: str, rev: str) -> None:
     """DELETE /api/datasets/{id}/tag/{tag}."""
-    found = page.find(repo, write=True)
-    if found.tags.pop(rev, None) is None:
-        raise HubError(404, "RevisionNotFound", f"Invalid rev id: {rev}")
+    _forget(page, page.find(repo, write=True).tags, rev)
+
+
+def _name(page: Handler, names: dict[str, str], kind: str, name: str, sha: str) -> None:
+    """Give a commit a name that is not there yet."""
+    if name in names:
+        raise HubError(409, None, f"Reference already exists: refs/{kind}/{name}")
+    if not _REF.fullmatch(name) or ".." in name:
+        raise HubError(400, None, f"Invalid ref name: {name}")
+    names[name] = sha
     page.reply_json({})
 
 
-def _valid(name: str) -> str:
-    if not _REF.fullmatch(name) or ".." in name:
-        raise HubError(400, None, f"Invalid ref name: {name}")
-    return name
+def _forget(page: Handler, names: dict[str, str], name: str) -> None:
+    """Take a name away that is there."""
+    if names.pop(name, None) is None:
+        raise HubError(404, "RevisionNotFound", f"Invalid rev id: {name}")
+    page.reply_json({})
 
 
 def super_squash(page: Handler, repo: str, name: str) -> None:

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
+from hub_client import ROOT, Client
 from hub_server import Hub
 from make_workspace import Row, add_rows, make_row
 
 from equime import schema
 from equime.publishing.about import About, Mode
-from equime.publishing.comparing.snapshot import open_version
-from equime.publishing.manifest import Manifest
 from equime.publishing.releasing import release
+from equime.publishing.releasing.earlier import earlier_version
 from equime.table import Table
 
-ROOT = Path(__file__).resolve().parents[1]
 
-
-def equime(
-    hub: Hub, home: Path, *words: object, token: str | None = "hf_owner", **more: Any
-) -> subprocess.CompletedProcess[str]:
+def begun(hub: Hub, home: Path, *words: object, token: str | None = "hf_owner", stdin: str = os.devnull) -> Client:
     """`equime WORDS...` in a process of its own, which finds the Hub."""
-    return subprocess.run(
-        [sys.executable, "-m", "equime", *map(str, words)],
-        env=hub.environment(home, token, PYTHONPATH=str(ROOT)), cwd=home,
-        capture_output=True, text=True, timeout=100, check=False, stdin=subprocess.DEVNULL, **more,
-    )  # fmt: skip
+    environment = hub.environment(home, token, PYTHONPATH=str(ROOT))
+    return Client(["-m", "equime", *map(str, words)], environment, home, stdin=stdin)
+
+
+def equime(hub: Hub, home: Path, *words: object, token: str | None = "hf_owner") -> subprocess.CompletedProcess[str]:
+    """The same, when it is done."""
+    return begun(hub, home, *words, token=token).wait()
 
 
 def make_release(
@@ -36,10 +33,7 @@ def make_release(
 ) -> Path:
     """A workspace as a release, which goes on from another one."""
     about = About(version, repo=repo, mode=mode, date="2026-01-02")
-    before = None
-    if earlier is not None:
-        told = (earlier / "CHANGELOG.md").read_text(encoding="utf-8")
-        before = release.Earlier(Manifest.read(earlier), told, open_version(str(earlier)))
+    before = earlier_version(str(earlier)) if earlier else None
     release.make(table, out, about, earlier=before, progress=False)
     return out
 
@@ -53,10 +47,8 @@ from equime.publishing.repository.client import Remote
 from equime.publishing.repository.push import push
 push(Path(sys.argv[1]), Remote(sys.argv[2], wait=lambda seconds: None), progress=False)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(release), repo], env=hub.environment(home, "hf_owner", PYTHONPATH=str(ROOT)),
-        capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+    environment = hub.environment(home, "hf_owner", PYTHONPATH=str(ROOT))
+    done = Client(["-c", code, str(release), repo], environment, home).wait()
     assert done.returncode == 0, done.stderr[-3000:]
 
 

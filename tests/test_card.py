@@ -25,10 +25,11 @@ from make_workspace import make_workspace
 
 from equime import card as front
 from equime import hub, schema
-from equime.publishing.about import FORM, About, Policy, Tombstone, Way
+from equime.publishing.about import FORM, About, Policy
 from equime.publishing.documents import card, figures, markdown, terms
 from equime.publishing.documents.columns import DESCRIPTIONS
 from equime.publishing.documents.facts import Facts, gather
+from equime.publishing.origin import Tombstone, Way
 
 EVIL = "a|b `c` <script>alert(1)</script> [x](javascript:y) ![i](z)\n---\n# *head* \u202e {{x}} $y$ 'q' \"q\" & ~~"
 WAYS = (Way("generate", 2, {"generator": "warp", "crf": 18, "warp": {"fps": 24}}, {"m": "abc123"}, {"av": "18"}, 9),)
@@ -187,7 +188,7 @@ def test_celeba_and_ltx_bring_their_own_terms(layout: Path) -> None:
     about = About("1.1.0", permission="Letter of 3 May | signed <b>", mode="recipe", repo="lab/faces")
     text = card.render(made(rows, about))
     assert terms.CELEBA_URL in text and terms.LTX_URL in text
-    assert "Letter of 3 May \\| signed &lt;b&gt;" in text
+    assert "Letter of 3 May \\| signed &lt;b>" in text
     assert "equime rebuild lab/faces@1.1.0 --faces" in text and '"video"' not in text
     assert [config["config_name"] for config in matter(text)["configs"]] == ["metadata"]
     assert "| generate | `video` |" not in text
@@ -236,6 +237,16 @@ def test_escaped_text_is_one_cell_of_one_line(value: str) -> None:
     shown = markdown.text(value)
     assert len(shown.splitlines()) <= 1 and "<" not in shown
     assert not re.search(r"(?<!\\)(?:\\\\)*[|`*_\[\]]", shown)
+
+
+@pytest.mark.parametrize(
+    "value", ["- a", "+ a", "1. a", "1234) a", "> a", "=== a", "---", "# a", "-0.5", "2.5 dB", "~~~"]
+)
+def test_text_at_the_start_of_a_line_is_a_paragraph(value: str) -> None:
+    parser = pytest.importorskip("markdown_it").MarkdownIt("gfm-like", {"linkify": False})
+    tokens = parser.parse(f"a\n{markdown.text(value)}\n\n{markdown.text(value)}")
+    assert [t.type for t in tokens] == ["paragraph_open", "inline", "paragraph_close"] * 2
+    assert "".join(t.content for t in tokens[4].children or []) == value
 
 
 # --- the YAML, as the Hub and `datasets` follow it

@@ -16,9 +16,10 @@ from make_workspace import make_workspace
 
 from equime import hub, schema
 from equime.publishing import manifest
-from equime.publishing.about import About, Policy, Tombstone, Way
+from equime.publishing.about import About, Policy
 from equime.publishing.documents import columns, croissant, facts
 from equime.publishing.documents.facts import Facts
+from equime.publishing.origin import Tombstone, Way
 from equime.publishing.recipes import recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

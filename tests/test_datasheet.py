@@ -14,9 +14,10 @@ from make_workspace import make_workspace
 
 from equime import hub, schema
 from equime.planning.targets import evenness
-from equime.publishing.about import About, Policy, Tombstone, Way
+from equime.publishing.about import About, Policy
 from equime.publishing.documents import citation, columns, datasheet, facts, statements
 from equime.publishing.documents.facts import Facts, Group
+from equime.publishing.origin import Tombstone, Way
 from equime.publishing.recipes import recipe
 
 ABOUT = About("1.1.0", "some-org/equime", date="2026-11-23")

@@ -24,13 +24,14 @@ from make_workspace import Row, add_rows, make_row, make_tree, make_workspace, w
 from equime import hub, schema, tag_summary
 from equime.errors import EquimeError
 from equime.publishing import manifest
-from equime.publishing.about import About, Tombstone
+from equime.publishing.about import About
 from equime.publishing.comparing.balance import COLUMNS, people
 from equime.publishing.comparing.changes import Diff
 from equime.publishing.comparing.diff import diff
 from equime.publishing.comparing.differing import differs, shift
 from equime.publishing.comparing.snapshot import open_version
 from equime.publishing.documents import changelog
+from equime.publishing.origin import Tombstone
 from equime.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]

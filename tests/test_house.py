@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = (
     "errors one_line schema options optional locks pool cluster ray_session wording receipt terminal noise action_units"
-    " au_counts metrics mesh photo skin devices checkpoints",
+    " au_counts metrics bootstrap scores typed mesh photo skin devices checkpoints",
     "footer video face flow traces stage captioning.templates",
     "clip contact_sheet table marks splits scm.* causal prompts demographics taggers sidecar catalog"
     " detectors face_track tag_summary",
-    "stages shard_worker runner checks screening.* c2pa_signing tree tree_* quality.* recognise.* generators.*",
+    "stages shard_worker runner checks screening.* c2pa_signing tree tree_* quality.* generators.*",
     "plan planning.* summary hub hub_layout card publishing.* sources pieces remote decoding streams audit.*"
-    " captioning.*",
+    " captioning.* recognise.*",
     "builders.* equime_dataset doctor",
     "demo show cli commands.* __main__ __init__",
 )

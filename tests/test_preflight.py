@@ -52,6 +52,13 @@ def test_a_whole_workspace_of_free_pictures_may_go(table: Table) -> None:
     assert problems(table, mode="recipe") == found
 
 
+def test_all_rejected_is_told_as_that(tmp_path: Path) -> None:
+    (refusal,) = problems(make_workspace(tmp_path / "ws", rejected=range(15))).refusals
+    assert (
+        "all were scored and not accepted" in refusal and "`equime summary" in refusal and "--keep-rejected" in refusal
+    )
+
+
 @pytest.mark.parametrize("planned", [False, True])
 def test_nothing_planned_or_made_is_refused_with_the_next_command(tmp_path: Path, planned: bool) -> None:
     table = make_workspace(tmp_path / "ws", groups=("plan",)) if planned else Table.create(tmp_path / "ws")

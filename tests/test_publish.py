@@ -79,6 +79,8 @@ def test_a_workspace_goes_out_is_captioned_anew_and_goes_out_again(hub: Hub, tmp
     assert equime(hub, home, "verify", f"{REPO}@1.1.0", "--bytes").returncode == 0
     again = equime(hub, home, *words, "1.0.1")
     assert again.returncode == 1 and "newer" in again.stderr
+    other = equime(hub, home, *words, "1.1.0", "--note", "other", "--dry-run")
+    assert other.returncode == 1 and "another 1.1.0: a version never changes" in other.stderr
 
 
 def test_refusals_are_one_line_and_send_nothing(hub: Hub, tmp_path: Path) -> None:
@@ -94,6 +96,8 @@ def test_refusals_are_one_line_and_send_nothing(hub: Hub, tmp_path: Path) -> Non
         ((*publish, REPO, "--allow-failed"), "--permission"),
         (("publish", "ws", "--version", "1.0", "--repo", REPO), "MAJOR.MINOR.PATCH"),
         (("publish", "ws", "--version", "1.0.0"), "--out"),
+        (("publish", "ws", "--version", "1.0.0", "--out", "o", "--dry-run"), "--repo"),
+        ((*publish, ""), "OWNER/NAME"),
     ):
         done = equime(hub, tmp_path, *words)
         assert done.returncode == 1 and why in done.stderr and len(done.stderr.splitlines()) == 1, (words, done.stderr)

@@ -25,6 +25,7 @@ import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hub_client import ROOT, Client
 from hub_faults import Fault, Faults
 from hub_repo import sha256
 from hub_server import Hub, Repo
@@ -35,8 +36,9 @@ from equime import hub as layout
 from equime import schema
 from equime.errors import EquimeError
 from equime.publishing import manifest as manifests
-from equime.publishing.about import About, Policy, Tombstone
+from equime.publishing.about import About, Policy
 from equime.publishing.manifest import NAME, Manifest
+from equime.publishing.origin import Tombstone
 from equime.publishing.repository.client import Remote
 from equime.publishing.repository.push import Pushed, push, survey
 from equime.publishing.repository.retrying import again_after, lost
@@ -46,7 +48,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:De
 
 REPO, TOKEN = "org/equime", "hf_SecretSecretSecret"
 KEPT = ".gitattributes"
-ROOT = Path(__file__).resolve().parents[1]
 Releases = dict[str, Path]
 GROUPS = {"group_files": 3, "group_bytes": 60_000}
 """Small groups, so that a version takes several commits."""
@@ -338,6 +339,21 @@ def test_a_gate_switched_off_meanwhile_stops_the_push(hub: Hub, releases: Releas
         require_once(hub, releases["1.0.0"])
 
 
+def test_a_gate_switched_off_during_an_upload_stops_the_commit(hub: Hub, releases: Releases) -> None:
+    before_request(hub, "PUT", "/lfs/", lambda: vars(hub.repos[REPO]).update(gated=False))
+    with pytest.raises(EquimeError, match="reads back as False: nothing more is sent"):
+        pushed(hub, releases["1.0.0"])
+    assert not any("/commit/" in name for name in names(hub))
+
+
+def test_a_signed_address_is_not_told(hub: Hub) -> None:
+    error = OSError(
+        "400 Client Error: Bad Request for url: https://storage.example/a/b?X-Amz-Signature=5ec2e7&part=1 (x)"
+    )
+    said = str(remote(hub).explained(error, "main"))
+    assert "for url: https://storage.example/a/b (x)" in said and "5ec2e7" not in said
+
+
 def before_request(hub: Hub, method: str, pattern: str, do: Callable[[], object], nth: int = 1) -> None:
     """Do something, once, when the nth such request has come and before it is answered."""
     take, count, guard = hub.faults.take, itertools.count(1), threading.Lock()
@@ -384,8 +400,7 @@ def test_no_token_at_all(hub: Hub, releases: Releases, monkeypatch: pytest.Monke
     with pytest.raises(EquimeError, match=r"\(401\).*hf auth login"):
         Remote(REPO, False, endpoint=hub.endpoint).state()
     code = "from equime.publishing.repository.client import Remote; Remote('o/e').user()"
-    done = subprocess.run([sys.executable, "-c", code], env=hub.environment(tmp_path, PYTHONPATH=str(ROOT)),
-                          capture_output=True, text=True, timeout=50, check=False)  # fmt: skip
+    done = Client(["-c", code], hub.environment(tmp_path, PYTHONPATH=str(ROOT)), tmp_path).wait()
     assert done.stderr.splitlines()[-1].endswith("log in with `hf auth login`, or set HF_TOKEN")
 
 
@@ -674,6 +689,20 @@ def test_a_commit_by_hand_meanwhile_is_not_built_upon(hub: Hub, releases: Releas
     assert at(repo, "main") == files_of(releases["1.0.0"]) | {"NOTICE": b"by hand"}
     with pytest.raises(EquimeError, match="no release put there, 'NOTICE'"):
         pushed(hub, releases["1.1.0"])
+
+
+def test_a_file_taken_out_in_the_moment_of_merging_is_put_back(hub: Hub, releases: Releases) -> None:
+    """The one moment that nothing guards: `main` is then this version but for that file, and no tag names it."""
+    pushed(hub, releases["1.0.0"])
+    repo, stays = hub.repos[REPO], "data/validation/00000-sadness.parquet"
+    before_request(
+        hub, "POST", "/merge$", lambda: repo.commit({p: d for p, d in at(repo, "main").items() if p != stays})
+    )
+    with pytest.raises(EquimeError, match=r"meanwhile .*run the same command again"):
+        pushed(hub, releases["1.1.0"])
+    assert set(repo.tags) == {"1.0.0"} and stays not in at(repo, "main")
+    pushed(hub, releases["1.1.0"])
+    require_published(hub, releases["1.1.0"], "1.1.0")
 
 
 def test_what_else_lands_in_the_pull_request_is_taken_out(hub: Hub, releases: Releases) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from equime import schema
-from equime.quality.figures import Figure, auc_of, deals, interval, mean_of, median_of
+from equime.quality.figures import Figure, auc_of, aucs, deals, interval, mean_of, median_of
 from equime.quality.study import study
 
 REGION_UNITS = {"brow": 4, "lid": 7, "nose": 9, "mouth": 12, "chin": 17}
@@ -94,6 +94,37 @@ def test_the_interval_covers_the_truth_and_subjects_widen_it() -> None:
     # Of a mean over 40 people with a deviation of 1: 2 * 1.96 / sqrt(40).
     assert np.mean(wide) == pytest.approx(2 * 1.96 / np.sqrt(40), rel=0.1)
     assert np.mean(narrow) < 0.6 * np.mean(wide)
+
+
+def pairs_won(values: np.ndarray, labels: np.ndarray) -> float:
+    """The area under the ROC curve, pair by pair."""
+    hits, others = values[labels][:, None], values[~labels]
+    return float(np.mean((hits > others) + (hits == others) / 2)) if hits.size and others.size else np.nan
+
+
+@pytest.mark.parametrize("people", [2, 3, 9, 40])
+def test_an_interval_is_that_of_the_clips_of_drawn_subjects_written_out(people: int) -> None:
+    rng = np.random.default_rng(people)
+    count = 4 * people
+    values, labels = rng.integers(0, 9, count) / 4, rng.random(count) < 0.3
+    subjects = np.array([f"s{n}" for n in rng.permutation(np.arange(count) % people)])
+    names = np.unique(subjects)
+    drawn = np.random.default_rng(5).integers(0, people, (70, people))
+    clips = [np.concatenate([np.flatnonzero(subjects == names[n]) for n in row]) for row in drawn]
+    for statistic, written in (
+        (mean_of(values), lambda c: values[c].mean()),
+        (median_of(values), lambda c: np.median(values[c])),
+        (auc_of(values, labels), lambda c: pairs_won(values[c], labels[c])),
+    ):
+        expected = np.nanpercentile([written(c) for c in clips], (2.5, 97.5))
+        assert interval(statistic, subjects, 70, 5) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_area_of_several_labellings_is_each_ones() -> None:
+    rng = np.random.default_rng(6)
+    scores = rng.integers(0, 9, 50) / 7
+    labels = [*(rng.random((4, 50)) < 0.3), np.zeros(50, bool), np.ones(50, bool)]
+    assert aucs(scores, labels) == pytest.approx([pairs_won(scores, each) for each in labels[:4]], abs=1e-12)
 
 
 def test_one_subject_has_no_interval() -> None:
@@ -237,6 +268,28 @@ def test_reasons_are_counted_once_a_clip_by_their_gate() -> None:
 
 
 # --- rows as they come
+
+
+def test_a_group_has_the_figures_of_its_clips_alone() -> None:
+    rng = np.random.default_rng(8)
+    rows = clips(90)
+    for k, row in enumerate(rows):
+        row["source_gender"] = ("female", "male", None)[k % 3]
+        row["skin_ita"] = (60.0, 0.0, None)[k // 5 % 3]
+        row["measured_apex_ms"] += rng.normal(0, FRAME)
+        row["region_motion"] = {region: rng.random() for region in schema.REGIONS}
+        if k % 7 == 0:
+            row.update(UNMEASURED | {"region_motion": None, "accepted": False, "reject_reasons": ["blur (max_blur 1)"]})
+    found = study(row for row in rows)
+    chosen = {
+        "gender female": [row for row in rows if row["source_gender"] == "female"],
+        "skin brown": [row for row in rows if row["skin_ita"] == 0],
+        "intensity C": [row for row in rows if row["action_units"][0]["intensity"] == "C"],
+    }
+    for name, alone in chosen.items():
+        expected = study(alone)
+        assert found.figures[name] == expected.figures["all"]
+        assert found.reasons[name] == expected.reasons["all"] and found.reasons[name]["max_blur"] > 0
 
 
 def test_rows_of_nulls_and_no_rows_say_so() -> None:

@@ -11,7 +11,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,15 +21,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hub_client import Client
+from hub_faults import Fault
 from hub_server import Hub, Repo
 from make_workspace import add_rows, make_workspace
-from publishing import ROOT, equime, make_release, push, twins_workspace
+from publishing import begun, equime, make_release, push, twins_workspace
 
 from equime import hub as layout
 from equime import schema
 from equime.footer import FOOTER_KEY
 from equime.publishing.manifest import Manifest
-from equime.publishing.withdrawing.withdraw import clips_of, rewritten
+from equime.publishing.withdrawing.rewriting import clips_of, rewritten
 from equime.table import Table
 
 REPO = "org/equime"
@@ -70,6 +71,15 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
 def hub(published: Published) -> Iterator[Hub]:
     with serving(published.repo) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def renewed(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    """The same after a withdrawal that was stopped when the new version stood and nothing was deleted yet."""
+    with serving(published.repo) as server:
+        server.fault("POST", "/super-squash/", times=99, status=403)
+        assert equime(server, tmp_path_factory.mktemp("home"), *CUT).returncode == 1
+    return server.repos[REPO]
 
 
 @contextmanager
@@ -197,10 +207,7 @@ print(json.dumps([rows, sorted(i for split in table.values() for i in split["cli
 """
     with serving(after.repo) as server:
         assert equime(server, tmp_path, "verify", f"{REPO}@1.1.1", "--bytes").returncode == 0
-        ran = subprocess.run(
-            [sys.executable, "-c", code], env=server.environment(tmp_path, "hf_owner"),
-            capture_output=True, text=True, timeout=50, check=False,
-        )  # fmt: skip
+        ran = Client(["-c", code], server.environment(tmp_path, "hf_owner"), tmp_path).wait()
     assert ran.returncode == 0, ran.stderr[-2000:]
     loaded, ids = json.loads(ran.stdout.splitlines()[-1])
     rest = {r["clip_id"]: r["video"]["bytes"].hex() for r in published.table.rows(["clip_id", "video"])}
@@ -239,10 +246,7 @@ def asked(hub: Hub, home: Path, answer: str) -> tuple[int, str]:
     """The same at a terminal, where somebody answers."""
     ours, theirs = pty.openpty()
     os.write(ours, answer.encode())
-    done = subprocess.run(
-        [sys.executable, "-m", "equime", *CUT[:-1]], env=hub.environment(home, "hf_owner", PYTHONPATH=str(ROOT)),
-        stdin=theirs, capture_output=True, text=True, timeout=50, check=False,
-    )  # fmt: skip
+    done = begun(hub, home, *CUT[:-1], stdin=os.ttyname(theirs)).wait()
     os.close(ours)
     os.close(theirs)
     return done.returncode, done.stderr
@@ -254,58 +258,39 @@ def test_a_yes_at_a_terminal_is_enough(published: Published, hub: Hub, tmp_path:
     forgotten(hub.repos[REPO], published.gone)
 
 
-class Client:
-    """One process that runs `equime withdraw` as often as it is told to."""
-
-    def __init__(self, hub: Hub, home: Path) -> None:
-        code = """
-import sys
-from equime.cli import main
-for line in sys.stdin:
-    print("exit", main(line.split()), flush=True)
-"""
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code], env=hub.environment(home, "hf_owner", PYTHONPATH=str(ROOT)),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-
-    def run(self, *words: str) -> int:
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(" ".join(words) + "\n")
-        self.process.stdin.flush()
-        for line in self.process.stdout:
-            if line.startswith("exit "):
-                return int(line.removeprefix("exit "))
-        raise AssertionError("the client ended")
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_stopped_before_any_write_it_goes_on_and_purges_only_what_was_replaced(
     published: Published, hub: Hub, tmp_path: Path
 ) -> None:
-    """After each number of writes everything further is refused, as if the process had been killed there."""
-    client, stopped = Client(hub, tmp_path), 0
-    for writes in range(100):
-        hub.repos[REPO] = repo = copy.deepcopy(published.repo)
-        hub.fault("*", "", times=10**6, status=403, skip=writes)
-        hub.faults.waiting[0].matches = writing  # type: ignore[method-assign]
-        code = client.run(*CUT)
-        hub.faults.clear()
+    """From each state that a withdrawal leaves which is killed before one of its writes."""
+    states = stopped(hub, tmp_path)
+    assert len(states) > 10
+    for number, repo in enumerate(states):
         old = [whole(repo, "1.0.0"), whole(repo, "1.1.0")]
         renewed = Manifest.from_json(repo.commits[repo.refs["main"]]["manifest.json"], "").about.version == "1.1.1"
         assert renewed or old == [True, True]
-        if code == 0:
-            break
-        stopped += 1
-        assert client.run(*CUT) == 0, f"after {writes} writes"
+        hub.repos[REPO] = repo
+        assert equime(hub, tmp_path, *CUT).returncode == 0, f"state {number}"
         forgotten(repo, published.gone)
-    client.close()
-    assert stopped > 10
+
+
+def stopped(hub: Hub, home: Path) -> list[Repo]:
+    """The repository as it is before each write of a withdrawal that changes something."""
+    states: list[Repo] = []
+    take = hub.faults.take
+
+    def taking(method: str, path: str) -> Fault | None:
+        if writing(method, path):
+            with hub.lock:
+                if not states or states[-1] != hub.repos[REPO]:
+                    states.append(copy.deepcopy(hub.repos[REPO]))
+        return take(method, path)
+
+    hub.faults.take = taking  # type: ignore[method-assign]
+    assert equime(hub, home, *CUT).returncode == 0
+    hub.faults.take = take  # type: ignore[method-assign]
+    return states
 
 
 def writing(method: str, path: str) -> bool:
@@ -317,18 +302,14 @@ def test_killed_it_goes_on(published: Published, hub: Hub, tmp_path: Path) -> No
     """kill -9 once the Hub has seen some number of writes, again and again, until one run comes through."""
     draw, kills = random.Random(0), 0
     for _ in range(4):
-        environment = hub.environment(tmp_path, "hf_owner", PYTHONPATH=str(ROOT))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "equime", *CUT], env=environment,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        goal = count(hub) + draw.randint(3, 12)
-        while process.poll() is None and count(hub) < goal:
+        client, goal = begun(hub, tmp_path, *CUT), count(hub) + draw.randint(3, 12)
+        while client.runs() and count(hub) < goal:
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
+        client.kill()
+        kills += client.wait().returncode == -signal.SIGKILL
     assert kills
     equime(hub, tmp_path, *CUT)
+    assert not [path for path in (tmp_path / "equime-withdraw").rglob("*") if path.name in ("before", "after")]
     forgotten(hub.repos[REPO], published.gone)
 
 
@@ -336,7 +317,10 @@ def count(hub: Hub) -> int:
     return sum(writing(method, path) for method, path, _, _ in list(hub.log))
 
 
-def test_refs_that_the_hub_keeps_are_named_and_hold_no_clip(published: Published, hub: Hub, tmp_path: Path) -> None:
+def test_refs_that_the_hub_keeps_are_named_and_hold_no_clip(
+    published: Published, renewed: Repo, hub: Hub, tmp_path: Path
+) -> None:
+    hub.repos[REPO] = copy.deepcopy(renewed)
     hub.fault("DELETE", "/branch/refs/pr/", times=99, status=403)
     done = equime(hub, tmp_path, *CUT)
     assert done.returncode == 1 and done.stdout.count('press "Delete ref" at ') == 3
@@ -348,8 +332,8 @@ def test_refs_that_the_hub_keeps_are_named_and_hold_no_clip(published: Published
     forgotten(hub.repos[REPO], published.gone)
 
 
-def test_other_branches_and_pull_requests_go_too(published: Published, hub: Hub, tmp_path: Path) -> None:
-    repo = hub.repos[REPO]
+def test_other_branches_and_pull_requests_go_too(published: Published, renewed: Repo, hub: Hub, tmp_path: Path) -> None:
+    hub.repos[REPO] = repo = copy.deepcopy(renewed)
     repo.refs["draft"] = repo.tags["1.0.0"]
     repo.tags["for-the-paper"] = repo.tags["1.0.0"]
     done = equime(hub, tmp_path, *CUT)
@@ -357,11 +341,8 @@ def test_other_branches_and_pull_requests_go_too(published: Published, hub: Hub,
     forgotten(repo, published.gone)
 
 
-def test_nothing_is_purged_where_the_new_version_is_not_whole(published: Published, hub: Hub, tmp_path: Path) -> None:
-    hub.fault("POST", "/super-squash/", times=99, status=403)
-    assert equime(hub, tmp_path, *CUT).returncode == 1
-    hub.faults.clear()
-    repo = hub.repos[REPO]
+def test_nothing_is_purged_where_the_new_version_is_not_whole(renewed: Repo, hub: Hub, tmp_path: Path) -> None:
+    hub.repos[REPO] = repo = copy.deepcopy(renewed)
     files = dict(repo.commits[repo.refs["main"]])
     repo.commit(files | {"README.md": files["README.md"] + b"\nedited\n"})
     done = equime(hub, tmp_path, *CUT)
@@ -369,9 +350,10 @@ def test_nothing_is_purged_where_the_new_version_is_not_whole(published: Publish
     assert whole(repo, "1.0.0") and whole(repo, "1.1.0")
 
 
-def test_a_later_version_keeps_them_out_and_is_left_alone(published: Published, hub: Hub, tmp_path: Path) -> None:
-    assert equime(hub, tmp_path, *CUT).returncode == 0
-    repo = hub.repos[REPO]
+def test_a_later_version_keeps_them_out_and_is_left_alone(
+    published: Published, after: After, hub: Hub, tmp_path: Path
+) -> None:
+    hub.repos[REPO] = repo = copy.deepcopy(after.repo)
     for path, data in repo.commits[repo.refs["main"]].items():
         (tmp_path / "now" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "now" / path).write_bytes(data)
@@ -394,7 +376,6 @@ def test_a_subject_that_only_older_versions_have_goes_from_these(
     published: Published, hub: Hub, tmp_path: Path
 ) -> None:
     rows = [row for row in published.table.rows(schema.CLIPS.names) if row["subject_id"] != "person5"]
-
     table = Table.create(tmp_path / "fewer", shard_rows=4)
     add_rows(table, rows)
     push(hub, tmp_path, make_release(table, tmp_path / "out", "2.0.0", REPO, earlier=published.releases[1]), REPO)
@@ -402,6 +383,14 @@ def test_a_subject_that_only_older_versions_have_goes_from_these(
     repo = hub.repos[REPO]
     assert set(repo.tags) == {"2.0.1"} and whole(repo, "2.0.1") and len(repo.commits) == 1
     assert not any(b"person5" in data for where, data in kept(repo).items() if "manifest.json" not in where)
+
+
+def test_the_only_subject_cannot_go_alone_and_the_way_out_is_said(hub: Hub, tmp_path: Path) -> None:
+    release = make_release(twins_workspace(tmp_path / "ws", subjects=1), tmp_path / "out", "1.0.0", "org/one")
+    push(hub, tmp_path, release, "org/one")
+    done = equime(hub, tmp_path, "withdraw", WHO, "org/one")
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "nothing would be left of org/one" in done.stderr and "/datasets/org/one/settings" in done.stderr
 
 
 def test_a_recipe_forgets_the_rows_and_still_finds_the_pictures_of_others(hub: Hub, tmp_path: Path) -> None:

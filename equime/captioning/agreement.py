@@ -33,6 +33,8 @@ LEGEND = (
     "side: units in both of which the side is right",
 )
 Units = tuple[ActionUnit, ...]
+Clip = tuple[Units | None, ...]
+"""What is planned, named and measured, in the order of `SOURCES`."""
 Count = tuple[float, int, int]
 K = TypeVar("K", bound=Hashable)
 
@@ -129,11 +131,12 @@ def agreement(rows: Iterable[Mapping[str, Any]]) -> Report:
         rows: One for each clip, with the columns of `NEEDED` or fewer. A plan without units is one of none; a caption
             that could not be read, and a clip that was not measured, are left out of what needs them.
     """
-    seen = [{"planned": planned(row), "named": named(row), "measured": measured(row)} for row in rows]
-    missing = {name: sum(clip[name] is None for clip in seen) for name in SOURCES}
-    having = {name: Counter(au for clip in seen for au in _by_unit(clip[name] or ())) for name in SOURCES}
+    # Clips that say the same thrice are told apart by nothing here: the counts are all that is held.
+    seen = Counter[Clip]((planned(row), named(row), measured(row)) for row in rows)
+    missing = {name: sum(n for clip, n in seen.items() if clip[i] is None) for i, name in enumerate(SOURCES)}
+    having = {name: _count((_by_unit(clip[i] or ()), n) for clip, n in seen.items()) for i, name in enumerate(SOURCES)}
     units = {au: {name: having[name][au] for name in SOURCES} for au in sorted(set().union(*having.values()))}
-    return Report(len(seen), missing, tuple(compare(a, b, seen) for a, b in PAIRS), units)
+    return Report(seen.total(), missing, tuple(compare(a, b, seen) for a, b in PAIRS), units)
 
 
 def planned(row: Mapping[str, Any]) -> Units | None:
@@ -172,27 +175,29 @@ def measured(row: Mapping[str, Any]) -> Units | None:
     return _units(units)
 
 
-def compare(compared: str, against: str, clips: Sequence[Mapping[str, Units | None]]) -> Agreement:
-    """One comparison over the clips that have both."""
-    both = [(clip[compared], clip[against]) for clip in clips]
-    pairs = [(_by_unit(said), _by_unit(true)) for said, true in both if said is not None and true is not None]
-    said, true = [set(units) for units, _ in pairs], [set(units) for _, units in pairs]
-    counts = _counts(said, true)
-    dealt = {au: (said * true / len(pairs), said, true) for au, (_, said, true) in counts.items()}
-    commonest = {au for au, _ in Counter(au for units in true for au in sorted(units)).most_common(1)}
-    sides = [(units[au], truth[au]) for units, truth in pairs for au in units.keys() & truth.keys()]
+def compare(compared: str, against: str, seen: Mapping[Clip, int]) -> Agreement:
+    """One comparison over the clips that have both; `seen` holds how many clips there are of each kind."""
+    i, j = SOURCES.index(compared), SOURCES.index(against)
+    both = [(clip[i], clip[j], n) for clip, n in seen.items()]
+    pairs = [(_by_unit(said), _by_unit(true), n) for said, true, n in both if said is not None and true is not None]
+    clips = sum(n for _, _, n in pairs)
+    counts = _counts((set(said), set(true), n) for said, true, n in pairs)
+    dealt = {au: (said * true / clips, said, true) for au, (_, said, true) in counts.items()}
+    commonest = {au for au, _ in _count((sorted(true), n) for _, true, n in pairs).most_common(1)}
+    sides = _count(([(said[au], true[au]) for au in said.keys() & true.keys()], n) for said, true, n in pairs)
+    alike, true_sides = sum(n for (a, b), n in sides.items() if a == b), _count(([b], n) for (_, b), n in sides.items())
     return Agreement(
         compared=compared,
         against=against,
-        clips=len(pairs),
+        clips=clips,
         micro=_micro(counts),
         macro=_macro(counts),
-        constant=_micro(_counts([commonest] * len(true), true)),
+        constant=_micro(_counts((commonest, set(true), n) for _, true, n in pairs)),
         shuffled=_micro(dealt),
         macro_shuffled=_macro(dealt),
-        sided=_micro(_counts([set(units.items()) for units, _ in pairs], [set(units.items()) for _, units in pairs])),
-        side=sum(a == b for a, b in sides) / len(sides) if sides else None,
-        side_constant=max(Counter(b for _, b in sides).values()) / len(sides) if sides else None,
+        sided=_micro(_counts((set(said.items()), set(true.items()), n) for said, true, n in pairs)),
+        side=alike / sides.total() if sides else None,
+        side_constant=max(true_sides.values()) / sides.total() if sides else None,
         units={au: _unit_score(*counts[au]) for au in sorted(counts)},
     )
 
@@ -218,11 +223,20 @@ def _by_unit(units: Units) -> dict[int, str]:
     return {au: next(iter(found)) if len(found) == 1 else "B" for au, found in sides.items()}
 
 
-def _counts(said: Sequence[Set[K]], true: Sequence[Set[K]]) -> dict[K, Count]:
-    """For each label: clips that have it in both, in `said`, in `true`."""
-    hits = Counter(label for a, b in zip(said, true, strict=True) for label in a & b)
-    of_said = Counter(label for labels in said for label in labels)
-    of_true = Counter(label for labels in true for label in labels)
+def _count(labelled: Iterable[tuple[Iterable[K], int]]) -> Counter[K]:
+    """How many clips have each label; an entry stands for n clips."""
+    found = Counter[K]()
+    for labels, n in labelled:
+        for label in labels:
+            found[label] += n
+    return found
+
+
+def _counts(pairs: Iterable[tuple[Set[K], Set[K], int]]) -> dict[K, Count]:
+    """For each label: clips that have it in both, in what is said, in what is true; an entry stands for n clips."""
+    held = list(pairs)
+    hits = _count((said & true, n) for said, true, n in held)
+    of_said, of_true = _count((said, n) for said, _, n in held), _count((true, n) for _, true, n in held)
     return {label: (hits[label], of_said[label], of_true[label]) for label in {**of_said, **of_true}}
 
 

@@ -87,5 +87,6 @@ def _act(action: Any, options: argparse.Namespace) -> int:
         if not outcome.done:
             warn(f"{outcome.user}: {outcome.said}")
     text = "\n".join(one_line(f"{each.user}: {each.said}") for each in outcomes if each.done)
-    say(options, text, [each._asdict() for each in outcomes])
+    if text or options.json:
+        say(options, text, [each._asdict() for each in outcomes])
     return 0 if all(outcome.done for outcome in outcomes) else 1

@@ -1,4 +1,4 @@
-"""What people say of a release, as against what is measured: its version, who is to be asked, under which terms.
+"""What people say of a release, as against what is measured: its version, whom to ask, under which terms.
 
 About(version="1.1.0", repo="org/equime", note="captions reworded")
 Policy()                                # who gets access, and the form that asks for it
@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -39,6 +40,8 @@ FORM: Mapping[str, Any] = {
     TERMS: "checkbox",
 }
 """The form on the Hub (`extra_gated_fields`): label -> kind of field."""
+KINDS = ("text", "checkbox", "country", "date_picker", "ip_location", "select")
+"""Kinds of field that the Hub knows; of "select" as {"type": "select", "options": [...]}."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,11 @@ class Policy:
 
     Attributes:
         contact: E-mail address of who decides, and of who removes a subject on request.
-        form: Label -> kind of field, as the Hub's `extra_gated_fields`.
+        form: Label -> kind of field, as the Hub's `extra_gated_fields`, in the order in which it asks.
         terms: What stands above the form.
+
+    Raises:
+        EquimeError: Nobody to write to, or a field that the Hub does not know.
     """
 
     contact: str = CONTACT
@@ -59,12 +65,21 @@ class Policy:
         "at work or in education with what you build."
     )
 
+    def __post_init__(self) -> None:
+        if not self.contact.strip():
+            raise EquimeError("expected an address as contact: who decides about access, and removes people on request")
+        for label, kind in self.form.items():
+            if not label.strip() or not _is_field(kind):
+                raise EquimeError(
+                    f"expected a label and one of {', '.join(KINDS)} in the form, got {label!r}: {kind!r}"
+                )
+
     @classmethod
     def read(cls, contact: str, form: Path | None) -> Policy:
         """The seed's policy with another contact, and another form from a JSON file {label: kind of field}.
 
         Raises:
-            EquimeError: The file does not read, or is no such mapping.
+            EquimeError: The file does not read, or is no such mapping, or nobody is to be written to.
         """
         if form is None:
             return cls(contact=contact)
@@ -76,21 +91,29 @@ class Policy:
             raise EquimeError(f'expected {form} to hold {{"Institution": "text", ...}}, got {type(fields).__name__}')
         return cls(contact=contact, form=fields)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Policy:
-        """What `to_dict` gave."""
-        return cls(**values)
-
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
 
 
+def _is_field(kind: Any) -> bool:
+    """Whether the Hub knows a kind of field: its name, or a mapping with `type` and what belongs to it."""
+    name = kind.get("type") if isinstance(kind, Mapping) else kind
+    return name in KINDS and (name != "select" or bool(isinstance(kind, Mapping) and kind.get("options")))
+
+
 def today() -> str:
-    """The day of a release, YYYY-MM-DD: SOURCE_DATE_EPOCH's where that is set, so that a build can be repeated."""
+    """The day of a release, YYYY-MM-DD: SOURCE_DATE_EPOCH's where that is set, so that a build can be repeated.
+
+    Raises:
+        EquimeError: SOURCE_DATE_EPOCH is no time in seconds.
+    """
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    now = datetime.datetime.now(datetime.UTC)
-    return (datetime.datetime.fromtimestamp(int(epoch), datetime.UTC) if epoch else now).date().isoformat()
+    try:
+        seconds = float(epoch) if epoch else time.time()
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError) as error:
+        raise EquimeError(f"expected SOURCE_DATE_EPOCH in seconds since 1970, got {epoch!r}") from error
 
 
 @dataclass(frozen=True)
@@ -125,49 +148,6 @@ class About:
         except ValueError as error:
             raise EquimeError(f"expected a date YYYY-MM-DD, got {self.date!r}") from error
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> About:
-        """What `to_dict` gave."""
-        return cls(**{**values, "policy": Policy.from_dict(values["policy"])})
-
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way in which a group of columns was made.
-
-    Attributes:
-        stage: "plan", "generate", "caption", "tag", "score", or "import".
-        version: The stage's.
-        fields: Its result-changing options; of paths their last part only.
-        models: Model -> revision or hash.
-        packages: Package -> version.
-        shards: How many shards of the workspace were made so.
-    """
-
-    stage: str
-    version: int
-    fields: Mapping[str, Any]
-    models: Mapping[str, str]
-    packages: Mapping[str, str]
-    shards: int
-
-
-@dataclass(frozen=True)
-class Tombstone:
-    """A subject that was taken out on request: the id, so that no later version brings it back.
-
-    Attributes:
-        subject_id: As in the data; what identified the person outside of it is not kept.
-        version: The version that first lacked it.
-        date: YYYY-MM-DD.
-        clips: How many clips went, those of twins included.
-    """
-
-    subject_id: str
-    version: str
-    date: str
-    clips: int

@@ -18,7 +18,9 @@ import equime
 from equime import schema
 from equime.errors import EquimeError
 from equime.footer import require_version
-from equime.publishing.about import About, Tombstone, Way
+from equime.publishing.about import About
+from equime.publishing.origin import Accepted, Origin, Tombstone, Way
+from equime.typed import built
 
 NAME = "manifest.json"
 _CHUNK = 1 << 20
@@ -40,11 +42,8 @@ class Manifest:
         files: Path (relative, with "/") -> size and hash, of every file but the manifest itself.
         clips: clip_id -> SHA-256 of its mp4; of a recipe too, which has no clips but says what they must be.
         counts: Split -> emotion (or control) -> clips.
-        planned: Clips that the workspace plans.
-        left_out: Why -> clips planned and not released: "rejected", "failed", "stale", "withdrawn".
         marks: "<group>/<shard>" -> mark of the shards that rows come from.
-        made: How each group of columns was made.
-        withdrawn: Subjects taken out, in this version or before.
+        made, planned, left_out, withdrawn, acceptance: As in `Origin`.
         schema_version: Of the columns.
         software: The package's version.
     """
@@ -58,13 +57,19 @@ class Manifest:
     marks: Mapping[str, str] = field(default_factory=dict)
     made: tuple[Way, ...] = ()
     withdrawn: tuple[Tombstone, ...] = ()
+    acceptance: tuple[Accepted, ...] = ()
     schema_version: int = schema.VERSION
     software: str = field(default_factory=lambda: f"equime {equime.__version__}")
 
+    @property
+    def origin(self) -> Origin:
+        """What its rows were chosen from."""
+        return Origin(self.made, self.planned, self.left_out, self.withdrawn, self.acceptance)
+
     def to_json(self) -> str:
-        """The file's text: keys sorted, so that equal manifests are equal bytes."""
+        """The file's text; keys in the order in which they were given: that of the access form is its maker's."""
         values = asdict(self) | {"files": {path: entry._asdict() for path, entry in self.files.items()}}
-        return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, where: object) -> Manifest:
@@ -78,17 +83,15 @@ class Manifest:
             EquimeError: It does not read, or comes from a newer version of the package.
         """
         try:
-            values = dict(json.loads(text))
+            values = json.loads(text)
             require_version(values["schema_version"], where)
-            values["about"] = About.from_dict(values["about"])
-            values["files"] = {path: FileEntry(**entry) for path, entry in values["files"].items()}
-            values["made"] = tuple(Way(**way) for way in values["made"])
-            values["withdrawn"] = tuple(Tombstone(**each) for each in values["withdrawn"])
-            return cls(**values)
+            return built(cls, values)
         except EquimeError:
             raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise EquimeError(f"{where} is no manifest of a release: {error!r}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise EquimeError(
+                f"{where} is no manifest of a release as `equime publish` writes it ({type(error).__name__}: {error})"
+            ) from error
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from equime.errors import EquimeError
 
-_TEXT = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+_TEXT = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
 
 
 class Version(NamedTuple):

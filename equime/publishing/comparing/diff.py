@@ -180,7 +180,7 @@ def _counts(rows: pa.Table) -> dict[str, dict[str, int]]:
 
 
 def _alone(side: Snapshot, places: Places, others: People, other: Snapshot) -> Rows:
-    rows = side.read(_ABOUT).take(pa.array(places)) if len(places) else side.read(_ABOUT).slice(0, 0)
+    rows = side.read(_ABOUT).take(pa.array(places, pa.int64()))
     subjects = set(rows["subject_id"].to_pylist()) - {None}
     return Rows(
         clips=tuple(side.ids.take(pa.array(places, pa.int64())).to_pylist()),

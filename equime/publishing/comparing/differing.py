@@ -20,6 +20,9 @@ import pyarrow.compute as pc
 
 Flags = npt.NDArray[np.bool_]
 
+NONE = "none"
+"""How a missing label is named."""
+
 
 def differs(a: pa.Array, b: pa.Array) -> Flags:
     """Row by row, whether two columns of one type and length hold other values.
@@ -159,7 +162,7 @@ class Flips:
 
 def flips(pairs: Mapping[tuple[str | None, str | None], int]) -> Flips:
     """Flips from (label before, label after) -> how many; unchanged ones are wanted too."""
-    counted = Counter({(str(a or NONE), str(b or NONE)): 0 for a, b in pairs})
+    counted: Counter[tuple[str, str]] = Counter()
     for (before, after), count in pairs.items():
         counted[str(before or NONE), str(after or NONE)] += count
     ordered = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
@@ -170,7 +173,3 @@ def flips(pairs: Mapping[tuple[str | None, str | None], int]) -> Flips:
         if before != after:
             changed.setdefault(before, {})[after] = count
     return Flips(changed, dict(of.most_common()))
-
-
-NONE = "none"
-"""How a missing label is named."""

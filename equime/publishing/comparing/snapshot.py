@@ -26,8 +26,8 @@ from equime import schema
 from equime.errors import EquimeError
 from equime.pieces import Source, is_folder, typed
 from equime.publishing import manifest
-from equime.publishing.about import Tombstone
 from equime.publishing.manifest import Manifest
+from equime.publishing.origin import Tombstone
 from equime.publishing.repository.asking import quiet
 from equime.remote import HubRepo, Token, explained, is_repo
 from equime.sources import Tree, find

@@ -14,8 +14,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -129,7 +130,7 @@ def verify_version(remote: Remote, revision: str, *, deep: bool = False, progres
     state = remote.state()
     if state and revision in state.tags and revision != found.version:
         wrong = f"the tag {revision} holds version {found.version}"
-        return Verified(**(vars(found) | {"problems": (wrong, *found.problems)}))
+        return replace(found, problems=(wrong, *found.problems))
     return found
 
 
@@ -176,10 +177,10 @@ def _metadata(wanted: Manifest, copy: _Copy) -> Iterator[str]:
     if len(found) != len(rows):
         yield f"metadata/ holds {len(rows) - len(found)} clips more than once"
     yield from _clips(wanted.clips, found, "metadata/")
+    there = Counter(rows["split"].to_pylist())
     for split, counts in wanted.counts.items():
-        there = rows["split"].to_pylist().count(split)
-        if there != sum(counts.values()):
-            yield f"metadata/{split}.parquet holds {there} clips, the manifest counts {sum(counts.values())}"
+        if there[split] != sum(counts.values()):
+            yield f"metadata/{split}.parquet holds {there[split]} clips, the manifest counts {sum(counts.values())}"
     subjects = set(rows["subject_id"].to_pylist())
     gone = [each.subject_id for each in wanted.withdrawn if each.subject_id in subjects]
     yield from (f"a subject that was withdrawn is there: {subject}" for subject in gone)

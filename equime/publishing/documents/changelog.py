@@ -11,20 +11,20 @@ import re
 from collections.abc import Iterator, Sequence
 
 from equime.errors import EquimeError
-from equime.one_line import one_line
-from equime.publishing.about import About, Tombstone
+from equime.publishing.about import About
 from equime.publishing.comparing.changes import Diff
+from equime.publishing.documents.markdown import text
+from equime.publishing.origin import Tombstone
 from equime.publishing.version import Version
 from equime.wording import counted
 
+NAME = "CHANGELOG.md"
 TITLE = """# Changelog
 
 Versions are MAJOR.MINOR.PATCH: a major one changes or takes away what users rely on, a minor one adds rows or makes
 annotations again, a patch takes out what is wrong, withdrawn subjects above all. Demographic labels are *perceived*.
 """
 _HEADING = re.compile(r"^## (\d+\.\d+\.\d+) \(\d{4}-\d{2}-\d{2}\)$", re.MULTILINE)
-_MARKUP = re.compile(r"[\\`*\[\]<&~$|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[-+=>#:]|(?<=^\d)[.)]|(?<=^\d\d)[.)]")
-"""What Markdown would read as markup; an underscore within a word it does not."""
 
 
 def entry(about: About, diff: Diff | None, withdrawn: Sequence[Tombstone] = ()) -> str:
@@ -40,7 +40,7 @@ def entry(about: About, diff: Diff | None, withdrawn: Sequence[Tombstone] = ()) 
 
 def _body(about: About, diff: Diff | None, withdrawn: Sequence[Tombstone]) -> Iterator[str]:
     if about.note:
-        yield from (escaped(about.note), "")
+        yield from (text(about.note), "")
     if gone := [each for each in withdrawn if each.version == about.version]:
         clips = counted(sum(each.clips for each in gone), "clip")
         what = f"{counted(len(gone), 'subject')} on request, with {clips}, those of twins included."
@@ -51,7 +51,7 @@ def _body(about: About, diff: Diff | None, withdrawn: Sequence[Tombstone]) -> It
         yield "The same rows as the version before."
     else:
         for title, lines in diff.sections().items():
-            yield from _section(title, [escaped(line) for line in lines])
+            yield from _section(title, [text(line) for line in lines])
 
 
 def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
@@ -74,13 +74,8 @@ def render(before: str | None, entry: str) -> str:
     return "\n".join([TITLE, *(entries[version] for version in sorted(entries, reverse=True))])
 
 
-def _entries(text: str) -> Iterator[tuple[Version, str]]:
-    found = list(_HEADING.finditer(text))
-    ends = [each.start() for each in found[1:]] + [len(text)]
+def _entries(file: str) -> Iterator[tuple[Version, str]]:
+    found = list(_HEADING.finditer(file))
+    ends = [each.start() for each in found[1:]] + [len(file)]
     for heading, end in zip(found, ends, strict=False):
-        yield Version.parse(heading[1]), text[heading.start() : end].rstrip() + "\n"
-
-
-def escaped(text: str) -> str:
-    """Any text as one line of Markdown that shows it to the letter: no markup, no HTML, no terminal codes."""
-    return _MARKUP.sub(r"\\\g<0>", one_line(" ".join(text.split())))
+        yield Version.parse(heading[1]), file[heading.start() : end].rstrip() + "\n"

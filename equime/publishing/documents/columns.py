@@ -52,7 +52,7 @@ _REWARDS: Final = "It rewards stillness: a frozen clip is perfect"
 _PLAN: Mapping[str, str] = {
     "clip_id": "Unique id, `<emotion or control>/<letter>_<subject>_<sequence>`: the released path without `.mp4`. The "
     "letter (f, m, u) is how the source was perceived when the clip was planned, and never changes with later tags.",
-    "subject_id": "Whose likeness the clip is: a pseudonym wherever the source's ids are identities.",
+    "subject_id": "Whose likeness the clip is: a pseudonym, or the id under which the publisher held the pictures.",
     "source_licence": "Licence of the source picture, as recorded when the clip was planned; null where none was.",
     "source_gender": f"Gender {_SOURCE}: female, male or null. {PERCEIVED}",
     "source_age": f"Age band {_SOURCE}, in years: 18-29, 30-39, 40-49, 50-59, 60+ or null. {PERCEIVED}",

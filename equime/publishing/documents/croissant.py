@@ -130,14 +130,13 @@ def _activity(text: str) -> Json:
 
 def _responsible(facts: Facts) -> Json:
     """The properties of RAI 1.0: text, or several texts where it allows them."""
-    contact = facts.about.policy.contact
     told: dict[str, str | Sequence[str]] = {
         "dataCollection": "Made, not recorded: each clip was animated from one still picture by a plan drawn from a "
         "causal model of action units, sides, intensities and times. " + " ".join(statements.pixels(facts)),
         "dataCollectionType": ["Software Collection", "Secondary Data analysis"],
         "dataCollectionMissingData": statements.left_out(facts),
         "dataCollectionRawData": "Source pictures, by licence: " + "; ".join(statements.licences(facts)) + ". "
-        "Neither they nor their hashes are published. " + statements.permission(facts),
+        f"{statements.sources(facts)} {statements.permission(facts)}",
         "dataImputationProtocol": "Nothing is imputed: what could not be made or measured is null, with the reason.",
         "dataManipulationProtocol": statements.LIKENESSES,
         "dataPreprocessingProtocol": statements.stages(facts),
@@ -154,10 +153,10 @@ def _responsible(facts: Facts) -> Json:
             *(f"Not for: {text}" for text in statements.OUT_OF_SCOPE),
             *statements.validity(facts),
         ],
-        "dataBiases": [statements.PERCEIVED, *statements.composition(facts)],
-        "dataSocialImpact": f"{statements.PURPOSE} {statements.LAW}",
+        "dataBiases": [statements.PERCEIVED, *statements.composition(facts), *statements.acceptance(facts)],
+        "dataSocialImpact": f"{statements.PURPOSE} {terms.LAW}",
         "personalSensitiveInformation": statements.SENSITIVE,
-        "dataReleaseMaintenancePlan": f"{statements.versions(facts)} {statements.REMOVAL.format(contact=contact)}",
+        "dataReleaseMaintenancePlan": f"{statements.versions(facts)} {terms.removal(facts.about)}",
     }
     return {f"rai:{name}": text if isinstance(text, str) else list(text) for name, text in told.items()}
 

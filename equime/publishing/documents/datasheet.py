@@ -61,7 +61,7 @@ def _motivation(facts: Facts) -> Answers:
 def _composition(facts: Facts) -> Answers:
     yield "What do the instances stand for?", [statements.what(facts)]
     yield "How many are there?", [statements.scope(facts), statements.emotions(facts)]
-    yield "Is it all, or a sample?", [statements.left_out(facts)]
+    yield "Is it all, or a sample?", [statements.left_out(facts), *statements.acceptance(facts)]
     yield "What does each consist of?", [*statements.pixels(facts), *statements.programme(facts)]
     yield "Is there a label or target?", [statements.INTENDED]
     yield "Is anything missing?", [_missing(facts)]
@@ -74,7 +74,7 @@ def _composition(facts: Facts) -> Answers:
     )
     yield (
         "Are there recommended splits?",
-        ["The column split, stratified by perceived group, whole subjects at a time."],
+        ["The column split: whole subjects, stratified by perceived group unless it was imported."],
     )
     yield "Are there errors, noise or redundancies?", statements.validity(facts)
     yield "Does it depend on anything outside of it?", [_outside(facts)]
@@ -89,8 +89,8 @@ def _composition(facts: Facts) -> Answers:
     yield (
         "Can people be identified from it?",
         [
-            "From a clip's pixels, by whoever knows the face. Subject ids are pseudonyms wherever the source's are "
-            "identities; sources and their hashes are not published. Trying to identify anyone breaks the access terms."
+            f"From a clip's pixels, by whoever knows the face. {statements.subject_ids(facts)} "
+            f"{statements.sources(facts)} Trying to identify anyone breaks the access terms."
         ],
     )
     yield "Is anything in it sensitive?", statements.SENSITIVE
@@ -132,7 +132,7 @@ def _collection(facts: Facts) -> Answers:
         [
             "This release records no consent beyond the licences of the source pictures.",
             statements.permission(facts),
-            statements.REMOVAL.format(contact=facts.about.policy.contact),
+            terms.removal(facts.about),
         ],
     )
     yield "Was there an ethical review?", ["Not recorded here; ask the publisher."]
@@ -150,7 +150,7 @@ def _uses(facts: Facts) -> Answers:
     yield "What is it for?", statements.USES
     yield "What should it not be used for?", statements.OUT_OF_SCOPE
     yield "What limits what can be concluded from it?", [*statements.LIMITATIONS, statements.PERCEIVED]
-    yield "What does the law say?", [statements.LAW]
+    yield "What does the law say?", [terms.LAW]
     yield "What has it been used for?", [f"See what cites {citation.KEY}."]
 
 
@@ -179,7 +179,7 @@ def _maintenance(facts: Facts) -> Answers:
     yield (
         "How are errors reported and people removed?",
         [
-            statements.REMOVAL.format(contact=facts.about.policy.contact),
+            terms.removal(facts.about),
         ],
     )
     yield (

@@ -12,6 +12,7 @@ source pictures or by a classifier; emotions are the *intended* programme of act
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -22,9 +23,18 @@ import pyarrow.compute as pc
 from equime import schema, summary, tag_summary
 from equime.captioning import agreement
 from equime.planning.equity_report import Equity
-from equime.publishing.about import About, Tombstone, Way
+from equime.publishing.about import About
 from equime.publishing.documents.counting import COLUMNS as COUNTED
-from equime.publishing.documents.counting import NOT_RECORDED, Group, Spread, commonest, counted, tagged_composition
+from equime.publishing.documents.counting import (
+    NOT_RECORDED,
+    Group,
+    Spread,
+    commonest,
+    counted,
+    rows,
+    tagged_composition,
+)
+from equime.publishing.origin import Accepted, Tombstone, Way
 from equime.quality.study import Study, study
 from equime.tag_summary import TagSummary
 
@@ -43,9 +53,8 @@ QUALITY: Final = (
     *schema.NO_REFERENCE,
     *summary.MOTION,
 )
-NEEDED: Final = tuple(dict.fromkeys([*COUNTED, *VALIDITY, *CAPTIONS, *tag_summary.COLUMNS, *QUALITY]))
-"""The columns that are read: absent ones count as null."""
-CHUNK: Final = 4096
+NEEDED: Final = tuple(dict.fromkeys([*COUNTED, *VALIDITY, *CAPTIONS, *tag_summary.COLUMNS]))
+"""The columns that are held, beside means of `QUALITY`: absent ones count as null."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,7 @@ class Facts:
         quality: Fidelity measure -> (mean, clips that have it), with "amplitude" and "stillness"; empty: not measured.
         validity: Measured against planned; None where nothing is scored.
         columns: Names of the columns in which some row holds a value; "video" among them unless it is a recipe.
+        acceptance: By group, before rejected clips were left out; empty where nothing was scored.
         models: Model -> revision or hash, of all stages.
     """
 
@@ -123,6 +133,7 @@ class Facts:
     quality: Mapping[str, tuple[float, int]]
     validity: Study | None
     columns: tuple[str, ...]
+    acceptance: tuple[Accepted, ...] = ()
 
     @property
     def models(self) -> dict[str, str]:
@@ -139,8 +150,9 @@ def gather(
     left_out: Mapping[str, int],
     withdrawn: Sequence[Tombstone],
     sizes: Mapping[str, int],
+    acceptance: tuple[Accepted, ...] = (),
 ) -> Facts:
-    """Count and measure a release. Holds the columns it needs, about 2 kB a clip, and none of the bytes.
+    """Count and measure a release. Holds the columns it needs, less than 1 kB a clip, and rows only in passing.
 
     Args:
         metadata: The rows of its `metadata/*.parquet`, in one table or piece by piece.
@@ -150,9 +162,9 @@ def gather(
         left_out: Why -> clips planned and not released.
         withdrawn: Subjects taken out so far.
         sizes: Path -> bytes of the files written so far.
+        acceptance: By group, of the workspace that the rows were chosen from.
     """
-    table, columns = _collected([metadata] if isinstance(metadata, pa.Table) else metadata)
-    tags = tag_summary.summarise(_rows(table, tag_summary.COLUMNS)) if _any(table, "tagger") else None
+    table, columns, quality = _collected([metadata] if isinstance(metadata, pa.Table) else metadata)
     scored = len(table) - table["accepted"].null_count
     return Facts(
         about=about,
@@ -162,34 +174,43 @@ def gather(
         withdrawn=len(withdrawn),
         sizes=dict(sorted(sizes.items())),
         clips=len(table),
-        **counted(list(_rows(table, COUNTED))),
-        tagged=tagged_composition(tags),
+        **counted(table),
+        **_tagged(table),
         captioners=commonest(_column(table, "captioner", where="caption")),
-        captions=agreement.agreement(_rows(table, CAPTIONS)) if _any(table, "caption") else None,
-        tags=replace(tags, subjects={}) if tags and tags.tagged else None,
-        unstable=len(tags.unstable) if tags else 0,
+        captions=agreement.agreement(rows(table, CAPTIONS)) if _any(table, "caption") else None,
         scored=scored,
         accepted=pc.sum(table["accepted"]).as_py() or 0,
-        quality=_means(table),
-        validity=study(list(_rows(table, VALIDITY))) if scored else None,
+        quality=quality,
+        validity=study(rows(table, VALIDITY)) if scored else None,
         columns=(*columns, *(["video"] if about.mode == "clips" else [])),
+        acceptance=acceptance,
     )
 
 
-def _collected(pieces: Iterable[pa.Table]) -> tuple[pa.Table, list[str]]:
-    """The needed columns of all pieces, and which columns hold a value anywhere, in the contract's order."""
-    wanted = pa.schema([schema.METADATA.field(name) for name in NEEDED])
-    kept, seen = [wanted.empty_table()], set[str]()
+def _collected(pieces: Iterable[pa.Table]) -> tuple[pa.Table, list[str], dict[str, tuple[float, int]]]:
+    """Of all pieces: the needed columns, the names of those that hold a value, in order, and `Facts.quality`."""
+    wanted = pa.schema([schema.METADATA.field(name) for name in dict.fromkeys((*NEEDED, *QUALITY))])
+    kept, seen = [wanted.empty_table().select(NEEDED)], set[str]()
+    counts, totals = Counter[str](), defaultdict[str, float](float)
     for piece in pieces:
-        there = piece.select([name for name in NEEDED if name in piece.column_names])
-        kept.append(schema.conform(there, wanted))
+        there = schema.conform(piece.select([name for name in wanted.names if name in piece.column_names]), wanted)
+        kept.append(there.select(NEEDED))
         seen |= {name for name in piece.column_names if piece[name].null_count < len(piece)}
-    return pa.concat_tables(kept), [name for name in schema.METADATA.names if name in seen]
+        for name in QUALITY:
+            counts[name] += len(there) - there[name].null_count
+            totals[name] += pc.sum(there[name]).as_py() or 0.0
+    means = {name: (totals[name] / count, count) for name, count in counts.items() if count}
+    return pa.concat_tables(kept), [name for name in schema.METADATA.names if name in seen], means
 
 
-def _rows(table: pa.Table, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for batch in table.select(list(names)).to_batches(max_chunksize=CHUNK):
-        yield from batch.to_pylist()
+def _tagged(table: pa.Table) -> dict[str, Any]:
+    """The fields that are read off the tags; the subjects, whom nothing published may name, are dropped."""
+    tags = tag_summary.summarise(rows(table, tag_summary.COLUMNS)) if _any(table, "tagger") else None
+    return {
+        "tagged": tagged_composition(tags),
+        "tags": replace(tags, subjects={}) if tags and tags.tagged else None,
+        "unstable": len(tags.unstable) if tags else 0,
+    }
 
 
 def _any(table: pa.Table, name: str) -> bool:
@@ -200,9 +221,3 @@ def _column(table: pa.Table, name: str, where: str) -> Iterator[str]:
     """The values of a column in rows that have another, with a word for those that have none."""
     for value in table.filter(pc.is_valid(table[where]))[name].to_pylist():
         yield value or NOT_RECORDED
-
-
-def _means(table: pa.Table) -> dict[str, tuple[float, int]]:
-    """As `summary.means`, column by column: rows of 75,000 clips would take half a gigabyte."""
-    counts = {name: len(table) - table[name].null_count for name in QUALITY}
-    return {name: (float(pc.mean(table[name]).as_py()), count) for name, count in counts.items() if count}

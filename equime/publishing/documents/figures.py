@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from equime.planning.equity_report import Balance, Equity
+from equime.planning.targets import PRIORITY
+from equime.publishing.documents.citation import NAME
 from equime.publishing.documents.facts import Facts
+from equime.publishing.documents.markdown import many
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ATTRIBUTES: Final = ("race", "gender", "age")
 COLOURS: Final = {"identities": "#1b4f72", "clips": "#e59866"}
 """Told apart in grey and by readers who do not tell red from green."""
 WORDS: Final = {"identities": "subjects", "clips": "clips"}
@@ -33,7 +35,7 @@ def composition(facts: Facts, path: Path) -> bool:
 
     Args:
         facts: What was counted; by the sources' labels, or the tagger's where sources have none.
-        path: Where; its folder exists.
+        path: Where; its folder is made.
 
     Returns:
         Whether it was drawn: not without matplotlib, nor where nobody has a label.
@@ -46,7 +48,7 @@ def composition(facts: Facts, path: Path) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    shown = [name for name in ATTRIBUTES if sum(equity.balances[name].identities.values())]
+    shown = [name for name in PRIORITY if sum(equity.balances[name].identities.values())]
     if not shown:
         return False
     bars = [len(equity.balances[name].shares) + 1.6 for name in shown]
@@ -58,6 +60,7 @@ def composition(facts: Facts, path: Path) -> bool:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     figure.suptitle(_title(facts, equity), fontsize=11)
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="png", metadata={"Software": None})
     return True
 
@@ -65,7 +68,7 @@ def composition(facts: Facts, path: Path) -> bool:
 def _title(facts: Facts, equity: Equity) -> str:
     by = "labels of the source pictures" if equity is facts.source else "a classifier's labels"
     return (
-        f"EquiME {facts.about.version}: {facts.subjects:,} subjects, {facts.clips:,} clips\n"
+        f"{NAME} {facts.about.version}: {many(facts.subjects, 'subject')}, {many(facts.clips, 'clip')}\n"
         f"perceived groups, by {by}; shares of those with a label"
     )
 

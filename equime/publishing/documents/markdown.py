@@ -8,27 +8,33 @@ Why: captions, names, licences and options are written by others. None may open 
 
 from __future__ import annotations
 
-import html
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-_MARKUP = re.compile(r"([\\`*_\[\]{}#|~$!])")
-_BREAKS = ("Cc", "Cf", "Cs", "Zl", "Zp")
+from equime.one_line import one_line
+from equime.wording import counted
+
+_MARKUP = re.compile(r"[\\`*_\[\]{}#|~$!]|^[-+=>]")
+_NUMBERED = re.compile(r"^(\d+)([.)])(?= |$)")
+"""Beside what Markdown acts on anywhere, what at the start of a line makes a list, a quote or a rule."""
 NOT_SAID = "–"
 
 
 def text(value: object) -> str:
-    """`value` as words: on one line, shown as it is, with nothing in it that Markdown or HTML would act on."""
-    visible = "".join(" " if unicodedata.category(c) in _BREAKS else c for c in str(value))
-    return _MARKUP.sub(r"\\\1", html.escape(" ".join(visible.split()), quote=False))
+    """`value` as words: on one line, shown as it is, with nothing in it that Markdown or HTML would act on.
+
+    What does not print, terminal codes and turns of the writing direction above all, is shown as an escape.
+    """
+    shown = one_line(" ".join(str(value).split()))
+    escaped = _NUMBERED.sub(r"\1\\\2", _MARKUP.sub(r"\\\g<0>", shown))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;")
 
 
-def code(value: str) -> str:
-    """Python or shell in a card: a JSON string's quotes keep it one literal; fences cannot be closed by it."""
-    return " ".join(value.split()).replace("`", "'")
+def many(count: int, noun: str) -> str:
+    """As `wording.counted`, with thousands set apart."""
+    return counted(count, noun).replace(str(count), f"{count:,}", 1)
 
 
 def number(value: float | None, digits: int = 3) -> str:

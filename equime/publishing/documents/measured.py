@@ -8,11 +8,14 @@ same measures, and that is said with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from equime.metrics import wilson
+from equime.publishing.documents import statements
 from equime.publishing.documents.facts import Facts
-from equime.publishing.documents.markdown import bullets, number, share, table, text
+from equime.publishing.documents.markdown import NOT_SAID, bullets, many, number, share, table, text
+from equime.publishing.origin import Accepted
 from equime.quality.figures import Figure
 from equime.quality.study import Study
 
@@ -57,7 +60,7 @@ def _validity(facts: Facts) -> str:
     study = facts.validity
     if study is None:
         return "Not measured: no clip of this version is scored."
-    parts = [_selection(facts)]
+    parts = [_selection(facts), *_acceptance(facts.acceptance)]
     if study.clips:
         parts += [*_main(study), *_groups(study)]
     if study.controls:
@@ -74,15 +77,38 @@ def _selection(facts: Facts) -> str:
     told = f"{facts.scored:,} of {facts.clips:,} released clips are scored, {facts.accepted:,} of them accepted. "
     if rejected:
         return told + (
-            f"Before, {rejected:,} clips were left out because the same measures rejected them: the figures are of "
-            "clips so selected, flatter the generator, and do not say for whom it succeeds more often."
+            f"{many(rejected, 'rejected clip')} stayed out by the same measures: what is measured against the plan, "
+            "below, holds for clips so selected, and flatters the generator."
+            + ("" if facts.acceptance else " They do not say for whom it succeeds more often.")
         )
     return told + "No clip was left out because of its score."
 
 
+def _acceptance(found: Sequence[Accepted]) -> Iterator[str]:
+    """By group; ways of grouping in which no clip has a label are left out."""
+    known = {each.by for each in found if each.group}
+    rows = [
+        (statements.GROUPED[each.by], each.group or "no label", each.accepted, each.judged, _share(each))
+        for each in found
+        if each.by in known
+    ]
+    if rows:
+        yield (
+            "Accepted, of the clips of the balanced plan that were judged before any was left out (what could not be "
+            "made counts as not accepted; controls and dose sweeps do not count):"
+        )
+        yield table(("by", "group", "accepted", "judged", "share (95 % interval)"), rows)
+
+
+def _share(found: Accepted) -> str:
+    low, high = wilson(found.accepted, found.judged)
+    return f"{share(found.accepted, found.judged)} ({100 * low:.1f} to {100 * high:.1f})"
+
+
 def _main(study: Study) -> Iterator[str]:
     yield (
-        f"Measured against planned, over {study.clips:,} clips of {study.subjects:,} subjects that plan an expression. "
+        f"Measured against planned, over {many(study.clips, 'clip')} of {many(study.subjects, 'subject')} that plan an "
+        "expression. "
         "*Within 2*: at most two frames off; where nothing was measured, missed. *Constant*: the best "
         "guess that is the same for every clip. *Shuffled*: against the plans of other clips. Intervals are a "
         "bootstrap over subjects."
@@ -95,9 +121,9 @@ def _main(study: Study) -> Iterator[str]:
 
 def _figure(name: str, figure: Figure) -> tuple[Any, ...]:
     digits = 1 if name.endswith(" ms") else 3
-    value, low, high = (number(x, digits) for x in (figure.value, figure.low, figure.high))
-    baselines = number(figure.constant, digits), number(figure.control, digits)
-    return name, value, f"{low} to {high}", *baselines, figure.clips
+    value, constant, shuffled = (number(x, digits) for x in (figure.value, figure.constant, figure.control))
+    interval = NOT_SAID if figure.low is None else f"{number(figure.low, digits)} to {number(figure.high, digits)}"
+    return name, value, interval, constant, shuffled, figure.clips
 
 
 def _groups(study: Study) -> Iterator[str]:

@@ -1,11 +1,11 @@
-"""What the datasheet and the Croissant file say of a release, in plain sentences: measured ones, and standing ones.
+"""What the documents of a release say of it in plain sentences: measured ones, and standing ones.
 
     composition(facts)        # ["Perceived race, by the labels of the source pictures: evenness 0.993 ...", ...]
     OUT_OF_SCOPE              # what the data is not for
 
-Why apart: both documents say the same, one for people and one for programs. Every number comes from `Facts`; what was
-not measured is said to be not measured. No subject's id and no source is named. The text is plain: whoever puts it
-into Markdown or JSON escapes it.
+Why apart: the datasheet and the Croissant file say the same, one for people and one for programs, and the card some of
+it. Every number comes from `Facts`; what was not measured is said to be not measured. No subject's id and no source is
+named. The text is plain: whoever puts it into Markdown or JSON escapes it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Final
 
 from equime import schema
 from equime.planning.equity_report import Balance, Equity
+from equime.planning.targets import PRIORITY
 from equime.publishing.documents import terms
 from equime.publishing.documents.facts import Facts, Group, Spread
-from equime.wording import counted
+from equime.publishing.documents.markdown import many
 
 PURPOSE: Final = (
     "To recognise micro-expressions, and to study how far recognisers hold for everybody: with subjects meant to be "
@@ -27,11 +28,6 @@ PURPOSE: Final = (
 USES: Final = tuple(f"{each[0].upper()}{each[1:]}." for each in terms.INTENDED)
 OUT_OF_SCOPE: Final = tuple(
     f"{each[0].upper()}{each[1:]}." for each in (e.replace("**", "") for e in terms.OUT_OF_SCOPE)
-)
-LAW: Final = (
-    "The EU's AI Act (Regulation 2024/1689, Article 5(1)(f)) prohibits systems that infer emotions of people at work "
-    "and in education, but for medical or safety reasons; other law may limit more. Whoever builds on the data answers "
-    "for its use."
 )
 LIKENESSES: Final = (
     "Every clip is synthetic, and is the likeness of a real person: it was made from that person's picture. Nobody "
@@ -54,11 +50,13 @@ LIMITATIONS: Final = (
     "Six words for race and two for gender describe impressions, not people; who fits none is in no group.",
     "Measures of fidelity reward stillness: a frozen clip is perfect in them.",
 )
-REMOVAL: Final = (
-    "Whoever recognises themself, or holds rights to a source picture, asks {contact} for removal; all clips of that "
-    "subject and their twins then go, from earlier versions too."
-)
 UNMEASURED: Final = "not measured"
+GROUPED: Final[Mapping[str, str]] = {
+    "emotion": "intended emotion",
+    "intensity": "intensity of the strongest unit",
+    **{name: f"perceived {name} (the source's label)" for name in PRIORITY},
+}
+"""What `origin.Accepted` groups clips by."""
 
 
 def what(facts: Facts) -> str:
@@ -92,6 +90,16 @@ def left_out(facts: Facts) -> str:
         share = facts.accepted / facts.scored
         return f"{told} Of {many(facts.scored, 'clip')} with a score {share:.1%} passed every gate."
     return f"{told} Whether clips are valid micro-expressions was {UNMEASURED}."
+
+
+def acceptance(facts: Facts) -> list[str]:
+    """Who was accepted, a sentence for each way to group clips in which some have a label."""
+    found: dict[str, list[str]] = {}
+    for each in facts.acceptance:
+        if any(other.group for other in facts.acceptance if other.by == each.by):
+            groups = found.setdefault(each.by, [])
+            groups.append(f"{each.group or 'no label'} {each.accepted:,} of {each.judged:,}")
+    return [f"Clips accepted by {GROUPED[by]}: {', '.join(groups)}." for by, groups in found.items()]
 
 
 def composition(facts: Facts) -> list[str]:
@@ -128,6 +136,23 @@ def _balance(name: str, who: str, equity: Equity, balance: Balance) -> str:
 def licences(facts: Facts) -> list[str]:
     """The licences of the source pictures, as recorded."""
     return [f"{name}: {_group(group)}" for name, group in facts.licences.items()]
+
+
+def sources(facts: Facts) -> str:
+    """What is published of the source pictures: nothing, but of a recipe a keyed hash."""
+    told = "Neither the source pictures nor their names or hashes are published"
+    if facts.about.mode == "recipe":
+        return f"{told}, but for a keyed hash of each: whoever holds a picture can tell that it is the one."
+    return f"{told}."
+
+
+def subject_ids(facts: Facts) -> str:
+    """Whether subjects stand under pseudonyms, as the planning recorded it."""
+    chosen = {bool(way.fields.get("pseudonyms")) for way in facts.made if way.stage == "plan"}
+    if chosen == {True}:
+        return "Subject ids are pseudonyms."
+    some = "pseudonyms for some, for others " if True in chosen else ""
+    return f"Subject ids are {some}those under which the publisher held the pictures."
 
 
 def permission(facts: Facts) -> str:
@@ -223,11 +248,6 @@ def versions(facts: Facts) -> str:
         "CHANGELOG.md says what each one changes, manifest.json names every file and clip by hash. Earlier versions "
         f"keep loading, except after a removal. Subjects taken out on request so far: {facts.withdrawn:,}."
     )
-
-
-def many(number: int, noun: str) -> str:
-    """As `wording.counted`, with thousands set apart."""
-    return counted(number, noun).replace(str(number), f"{number:,}", 1)
 
 
 def _group(group: Group) -> str:

@@ -1,9 +1,10 @@
-r"""What a release may be used for, and who decides: licence, access, law and removal, as its card says them.
+r"""What a release may be used for, and who decides: licence, access, law and removal, once for all its documents.
 
 Why apart: these words bind people; they change for other reasons than the numbers do. Only what the rows and the policy
 say decides which of them stand in a card: CelebA's terms where a source is CelebA's, LTX-Video's where a clip is its.
 
-    print("\n\n".join(sections(facts)))
+    print("\n\n".join(sections(facts)))      # the card's Markdown
+    LAW, removal(about)                     # plain sentences, as the datasheet and the Croissant file say them too
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from equime.publishing.about import About
 from equime.publishing.documents.facts import Facts
 from equime.publishing.documents.markdown import bullets, table, text
+from equime.publishing.releasing import licences
 
 LICENCE_URL: Final = "https://creativecommons.org/licenses/by-nc/4.0/"
 CELEBA_URL: Final = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 LTX_URL: Final = "https://huggingface.co/Lightricks/LTX-Video"
 PART: Final = "What the card says under Out of scope and Licence and terms is part of these terms."
-AI_ACT_URL: Final = "https://eur-lex.europa.eu/eli/reg/2024/1689/oj"
 
 INTENDED: Final = (
     "training and testing recognisers of micro-expressions and detectors of action units, always tested on real "
@@ -36,6 +38,15 @@ OUT_OF_SCOPE: Final = (
     "conclusions about what people feel, or about how groups of people express what they feel: the expressions are "
     "planned, the same for every group",
 )
+LAW: Final = (
+    "The European Union's AI Act (Regulation 2024/1689, https://eur-lex.europa.eu/eli/reg/2024/1689/oj) prohibits "
+    "systems that infer emotions of people at the workplace and in education, except for medical or safety reasons "
+    "(Article 5(1)(f)), and counts other systems that recognise emotions among those of high risk (Annex III), of "
+    "which people must be told (Article 50). Generated likenesses of real people have to be disclosed as such (the "
+    "same article). Faces of people who can be recognised are personal data under the General Data Protection "
+    "Regulation and similar laws elsewhere, synthetic or not. What you build and where you use it is yours to check; "
+    "this is no legal advice."
+)
 
 
 def sections(facts: Facts) -> Iterator[str]:
@@ -43,14 +54,26 @@ def sections(facts: Facts) -> Iterator[str]:
     yield "## Intended use\n\n" + bullets(f"{item}." for item in INTENDED)
     yield "## Out of scope\n\n" + bullets(f"{item}." for item in OUT_OF_SCOPE)
     yield from ("## Licence and terms\n\n" + _licence(), *_permission(facts), *_origins(facts))
-    yield "## The law\n\n" + _LAW
+    yield "## The law\n\n" + LAW
     yield "## Access\n\n" + _access(facts)
-    yield "## Removal of a person\n\n" + _removal(facts)
+    gone = "1 subject has" if facts.withdrawn == 1 else f"{facts.withdrawn or 'No'} subjects have"
+    yield f"## Removal of a person\n\n{text(removal(facts.about))} {gone} been taken out so far."
+
+
+def removal(about: About) -> str:
+    """How a person gets out of the data set, in plain sentences."""
+    return (
+        "If you are shown here, speak for somebody who is, or hold rights to a picture that clips were made from, "
+        f"write to {about.policy.contact}: a picture, or the subject's id, is enough, and no reason is needed. All "
+        "clips of the subject, and the clips paired with them, are taken out in a patch release, which keeps them out "
+        "of every later one; older versions are deleted from the repository. Copies that others hold cannot be called "
+        "back: users are asked to keep to the newest version."
+    )
 
 
 def is_celeba(facts: Facts) -> bool:
     """Whether some source picture is CelebA's, by its recorded licence."""
-    return any("celeba" in licence.lower() for licence in facts.licences)
+    return any(map(licences.names_people, facts.licences))
 
 
 def is_ltx(facts: Facts) -> bool:
@@ -64,7 +87,7 @@ def gate(facts: Facts) -> dict[str, Any]:
     return {
         "extra_gated_heading": "Ask for access to EquiME",
         "extra_gated_prompt": f"{policy.terms} {PART} Questions and removal: {policy.contact}",
-        "extra_gated_fields": dict(policy.form),
+        "extra_gated_fields": policy.form,
         "extra_gated_button_content": "Agree and ask for access",
     }
 
@@ -117,15 +140,6 @@ def _origins(facts: Facts) -> Iterator[str]:
         yield "**LTX-Video.** No clip is recorded as made with it."
 
 
-_LAW: Final = (
-    f"The European Union's [AI Act]({AI_ACT_URL}) prohibits systems that infer emotions of people at the workplace "
-    "and in education, except for medical or safety reasons (Article 5(1)(f)), and counts other systems that recognise "
-    "emotions among those of high risk (Annex III), of which people must be told (Article 50). Faces of people who can "
-    "be recognised are personal data under the General Data Protection Regulation and similar laws elsewhere, "
-    "synthetic or not. What you build and where you use it is yours to check; this card is no legal advice."
-)
-
-
 def _access(facts: Facts) -> str:
     policy = facts.about.policy
     asked = "; ".join(text(label) for label in policy.form)
@@ -133,17 +147,5 @@ def _access(facts: Facts) -> str:
         f"{text(policy.terms)} {PART}\n\nThe files are gated. Log in to the Hub, open this page and fill in the form "
         f"({asked}). "
         f"A person decides on each request. Whoever cannot use the form writes to {text(policy.contact)} with "
-        "institution, intended use and agreement to these terms. Then `hf auth login` and the code under Load."
-    )
-
-
-def _removal(facts: Facts) -> str:
-    gone = facts.withdrawn
-    people = "1 subject has" if gone == 1 else f"{gone or 'No'} subjects have"
-    return (
-        f"If you are shown here, or speak for somebody who is, write to {text(facts.about.policy.contact)}: a picture, "
-        "or the subject's id, is enough, and no reason is needed. All clips of the subject, and the clips paired with "
-        "them, are taken out in a patch release, which keeps them out of every later one; older versions are deleted "
-        "from the repository. Copies that others hold cannot be called back: users are asked to keep to the newest "
-        f"version. {people} been taken out so far."
+        "institution, intended use and agreement to these terms. Then `hf auth login` and the code above."
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from equime import schema
 from equime.errors import EquimeError
 from equime.footer import Footer, digest, mark_of
 from equime.locks import hold
-from equime.planning.store import chunks, keep
+from equime.planning.store import keep
 from equime.publishing.manifest import hashed
 from equime.publishing.recipes import tolerance
 from equime.publishing.recipes.recipe import GENERATE, Recipe, match, open_recipe
@@ -206,12 +206,9 @@ def _plan(table: Table, recipe: Recipe, pictures: Mapping[str, Picture]) -> None
         if clip_id not in planned and recipe.matches[place] in pictures:
             todo.setdefault(recipe.making[place], []).append(clip_id)
     for number in sorted(todo):
-        for ids in _chunked(todo[number], table.shard_rows):
-            _write_plan(table, max(table.shards(), default=-1) + 1, recipe, ids, pictures)
-
-
-def _chunked(ids: Sequence[str], size: int) -> Iterator[list[str]]:
-    return ([row["clip_id"] for row in chunk] for chunk in chunks(({"clip_id": each} for each in ids), size))
+        ids, rows = todo[number], table.shard_rows
+        for start in range(0, len(ids), rows):
+            _write_plan(table, max(table.shards(), default=-1) + 1, recipe, ids[start : start + rows], pictures)
 
 
 def _follow(table: Table, recipe: Recipe, pictures: Mapping[str, Picture]) -> None:
@@ -268,7 +265,7 @@ def _missing(table: Table, recipe: Recipe) -> dict[str, int]:
     return dict(+found)
 
 
-def shown(rebuilt: Rebuilt, most: int) -> Iterable[str]:
+def shown(rebuilt: Rebuilt, most: int) -> Iterator[str]:
     """What is wrong, one line a clip or subject, at most `most` of each kind."""
     subjects = {subject: f"no picture for {counted(n, 'clip')}" for subject, n in rebuilt.missing.items()}
     for lines in (rebuilt.failed, rebuilt.different, subjects):

@@ -35,6 +35,7 @@ from equime.publishing.manifest import NAME, Manifest, hashed
 from equime.publishing.recipes.stage_fields import nameless
 from equime.remote import HubRepo, Token, explained, is_repo
 from equime.table import Table, writing
+from equime.typed import built
 
 SOURCES: Final = "recipe/sources.parquet"
 COLUMNS: Final = pa.schema([("clip_id", pa.string()), ("source_match", pa.string()), ("making", pa.int32())])
@@ -180,9 +181,9 @@ def _read(where: str, manifest: Manifest, at: Any) -> Recipe:
     try:
         about = json.loads((sources.schema.metadata or {})[FOOTER_KEY])
         sources = sources.cast(COLUMNS)
-        makings = tuple({group: _told(how) for group, how in each.items()} for each in about["makings"])
+        makings = tuple({group: built(Footer, how) for group, how in each.items()} for each in about["makings"])
         salt = bytes.fromhex(about["salt"])
-    except (ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, pa.ArrowException) as error:
         raise EquimeError(f"{where} has a {SOURCES} that does not read: {error!r}; fetch it again") from error
     rows = pa.concat_tables([schema.conform(part, hub.METADATA) for part in parts])
     order = pc.index_in(sources["clip_id"], value_set=rows["clip_id"].combine_chunks())
@@ -198,11 +199,6 @@ def _read(where: str, manifest: Manifest, at: Any) -> Recipe:
     if problem := next(iter(schema.check(rows)), None):
         raise EquimeError(f"{where} breaks the contract: {problem}; fetch it again")
     return Recipe(where, manifest, rows, sources, salt, makings)
-
-
-def _told(how: Mapping[str, Any]) -> Footer:
-    footer = Footer(**how)
-    return replace(footer, reads=tuple(footer.reads), fields=dict(footer.fields))
 
 
 def _parquet(where: str, manifest: Manifest, path: str, at: Any) -> pa.Table:

@@ -85,7 +85,7 @@ def problems(
         return Preflight(refusals, [], 0)
     found = _survey(table, Choice(without, keep_rejected, whole=True))
     if not found.clips and not refusals:
-        refusals.append(f"no clip of {table.path} can go out: run `equime status {table.path}`")
+        refusals.append(f"no clip of {table.path} can go out: {found.none(table)}")
     whole = list(found.unfinished(table, allow_failed))
     named, telling = found.identities(table)
     barred = list(found.barred(permission, mode))
@@ -138,6 +138,13 @@ class _Survey:
                 run = f"run `equime {group} {table.path}{again}`"
                 what = f"{group} of {counted(clips, 'clip')} {_VERBS[reason]} ({self.why[reason, group]})"
                 yield f"{what}: {way}" if allow_failed else f"{what}: {run}, {way}"
+
+    def none(self, table: Table) -> str:
+        """Why every clip stays, and what to do."""
+        if {reason for reason, _ in self.stays} == {REJECTED}:
+            return f"all were scored and not accepted (see `equime summary {table.path}`, or give --keep-rejected)"
+        why = ", ".join(f"{counted(clips, 'clip')} {reason}" for (reason, _), clips in self.stays.items())
+        return f"{why}: run `equime status {table.path}`"
 
     def thin(self, table: Table) -> Iterator[str]:
         """What was rejected, and what goes out without a score, a caption or tags."""

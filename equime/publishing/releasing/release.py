@@ -12,57 +12,26 @@ subject was taken out describes itself by the same code. The same workspace and 
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from equime import hub, schema
+from equime import hub
 from equime.errors import EquimeError
-from equime.footer import FOOTER_KEY
 from equime.publishing import manifest
-from equime.publishing.about import About, Tombstone, Way
+from equime.publishing.about import About
 from equime.publishing.comparing.diff import Diff, diff
-from equime.publishing.comparing.snapshot import Snapshot, open_version
+from equime.publishing.comparing.snapshot import open_version
 from equime.publishing.documents import card, changelog, citation, croissant, datasheet, facts, figures
 from equime.publishing.manifest import FileEntry, Manifest
+from equime.publishing.origin import Origin, Tombstone
 from equime.publishing.recipes import recipe
-from equime.publishing.recipes.stage_fields import nameless
-from equime.publishing.withdrawing import withdraw
+from equime.publishing.releasing import origins, rows
+from equime.publishing.releasing.earlier import Earlier
+from equime.publishing.withdrawing import rewriting
 from equime.table import Table, write_atomically, writing
 
 FIGURE = "figures/composition.png"
-
-
-class Earlier(NamedTuple):
-    """The version before, as far as the next one speaks of it."""
-
-    manifest: Manifest
-    changelog: str
-    snapshot: Snapshot
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What the rows of a release were chosen from, and how they were made.
-
-    Attributes:
-        made: How each group of columns was made.
-        planned: Clips that the workspace plans.
-        left_out: Why -> clips planned and not released.
-        withdrawn: Subjects taken out, in this version or before.
-    """
-
-    made: tuple[Way, ...] = ()
-    planned: int = 0
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    withdrawn: tuple[Tombstone, ...] = ()
 
 
 def make(
@@ -87,25 +56,28 @@ def make(
     Raises:
         EquimeError: The folder holds something, no clip can be written, or the disk is full or read-only.
     """
+    out = out.resolve()  # a link stays one: the folder that it names is filled
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise EquimeError(f"expected a new or empty folder, {out} is not: name another, or remove it")
     partial = out.with_name(f".{out.name}.making")
     shutil.rmtree(partial, ignore_errors=True)
     withdrawn = earlier.manifest.withdrawn if earlier else ()
+    gone = withdrawn_clips(withdrawn, table)
     try:
         receipt = hub.write_layout(
             table,
             partial,
             keep_rejected=keep_rejected,
-            without=withdrawn_clips(withdrawn, table),
+            without=gone,
             whole=True,
             clips=about.mode == "clips",
             progress=progress,
         )
         with writing(out):
             if about.mode == "recipe":
-                recipe.write_sources(table, partial, set(_hashes(partial)))
-            origin = Origin(ways(table), receipt.planned, receipt.left_out, withdrawn)
+                recipe.write_sources(table, partial, set(rows.hashes(partial)))
+            ways, acceptance = origins.ways(table), origins.acceptance(table, gone)
+            origin = Origin(ways, receipt.planned, receipt.left_out, withdrawn, acceptance)
             changes = diff(earlier.snapshot, open_version(str(partial))) if earlier else None
             describe(partial, about, origin, earlier=earlier.changelog if earlier else None, changes=changes)
             if out.exists():
@@ -120,8 +92,8 @@ def withdrawn_clips(withdrawn: Sequence[Tombstone], table: Table) -> set[str]:
     """The clips that may not come back."""
     if not withdrawn:
         return set()
-    rows = table.rows(["clip_id", "subject_id", "twin_id"])
-    return withdraw.clips_of([each.subject_id for each in withdrawn], rows)
+    clips = table.rows(["clip_id", "subject_id", "twin_id"])
+    return rewriting.clips_of([each.subject_id for each in withdrawn], clips)
 
 
 def describe(
@@ -147,98 +119,26 @@ def describe(
         EquimeError: Metadata that does not read.
     """
     found = dict(kept or {}) | manifest.listed(folder)
-    told = facts.gather(
-        _metadata(folder),
-        about,
-        made=origin.made,
-        planned=origin.planned,
-        left_out=origin.left_out,
-        withdrawn=origin.withdrawn,
-        sizes={path: entry.bytes for path, entry in found.items()},
-    )
-    (folder / FIGURE).parent.mkdir(exist_ok=True)
+    sizes = {path: entry.bytes for path, entry in found.items()}
+    told = facts.gather(rows.metadata(folder), about, **vars(origin), sizes=sizes)
     drawn = figures.composition(told, folder / FIGURE)
-    if not drawn:
-        (folder / FIGURE).parent.rmdir()
     texts = {
         "README.md": card.render(told, FIGURE if drawn else None),
         "DATASHEET.md": datasheet.render(told),
         "CITATION.cff": citation.cff(about),
-        "CHANGELOG.md": changelog.render(earlier, changelog.entry(about, changes, origin.withdrawn)),
+        changelog.NAME: changelog.render(earlier, changelog.entry(about, changes, origin.withdrawn)),
+        "croissant.json": croissant.render(told, found),
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
-    found |= manifest.listed(folder)
-    (folder / "croissant.json").write_text(croissant.render(told, found), encoding="utf-8", newline="\n")
-    found |= {"croissant.json": manifest.hashed(folder / "croissant.json")}
+    found |= {name: manifest.hashed(folder / name) for name in (*texts, *([FIGURE] if drawn else []))}
     made = Manifest(
         about=about,
         files=dict(sorted(found.items())),
-        clips=_hashes(folder),
-        counts=_counts(folder),
-        planned=origin.planned,
-        left_out=origin.left_out,
-        marks=_marks(folder),
-        made=origin.made,
-        withdrawn=origin.withdrawn,
+        clips=rows.hashes(folder),
+        counts=rows.counts(folder),
+        marks=rows.marks(folder),
+        **vars(origin),
     )
     write_atomically(folder / manifest.NAME, made.to_json().encode())
     return made
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    names = [p.relative_to(folder).as_posix() for p in folder.glob("metadata/*.parquet")]
-    yield from (folder / path for path in hub.metadata_files(names).values())
-
-
-def _metadata(folder: Path) -> Iterator[pa.Table]:
-    for path in _files(folder):
-        with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                yield file.read_row_group(group, use_threads=False)
-
-
-def _columns(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for path in _files(folder):
-        with pq.ParquetFile(path) as file:
-            yield from file.read(columns=list(names), use_threads=False).to_pylist()
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    """clip_id -> SHA-256 of its mp4."""
-    return {row["clip_id"]: row["sha256"] for row in _columns(folder, ["clip_id", "sha256"])}
-
-
-def _counts(folder: Path) -> dict[str, dict[str, int]]:
-    rows = _columns(folder, ["split", "emotion", "control"])
-    return hub.by_split(Counter((row["split"], row["emotion"] or row["control"] or schema.NEUTRAL) for row in rows))
-
-
-def _marks(folder: Path) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for path in _files(folder):
-        found |= json.loads(pq.read_metadata(path).metadata[FOOTER_KEY])["marks"]
-    return found
-
-
-def ways(table: Table) -> tuple[Way, ...]:
-    """How a workspace's columns were made: each distinct set of options, in the order of the groups.
-
-    Raises:
-        EquimeError: A shard that does not read.
-    """
-    found: dict[tuple[str, str], Way] = {}
-    for index in table.shards():
-        for group, footer in table.standing(index).made.items():
-            way = Way(
-                footer.stage,
-                footer.version,
-                {name: nameless(value) for name, value in footer.fields.items()},
-                {str(nameless(model)): revision for model, revision in footer.models.items()},
-                footer.packages,
-                1,
-            )
-            key = group, json.dumps([way.stage, way.version, way.fields, way.models, way.packages], sort_keys=True)
-            found[key] = replace(found[key], shards=found[key].shards + 1) if key in found else way
-    order = list(schema.GROUPS)
-    return tuple(way for _, way in sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1])))

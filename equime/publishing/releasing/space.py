@@ -33,7 +33,8 @@ def require(target: Path, size: int) -> None:
     place = next(folder for folder in (target, *target.parents) if folder.exists())
     free = shutil.disk_usage(place).free
     if size > free:
+        unit, parts = ("GB", 1e9) if size - free > 1e9 else ("MB", 1e6)
         raise EquimeError(
-            f"expected {size / 1e9:.1f} GB free for {target}, the disk at {place} has {free / 1e9:.1f} GB: "
+            f"expected {size / parts:.1f} {unit} free for {target}, the disk at {place} has {free / parts:.1f} {unit}: "
             "name a folder on another disk, or make room"
         )

@@ -1,11 +1,9 @@
-"""Who asks for access to a gated data set, and what the form says against the policy.
+"""Who asks for access to a gated data set, and the answers: accepted, rejected, granted unasked, taken back.
 
-check({"Institution": "", "Intended use": "spotting", ...}, Policy(), "ada@gmail.com")
-# Checked(problems=("'Institution' is blank",), notes=("ada@gmail.com is a free mail address: ask for one at ...",))
+listed(remote, ["pending"])                           # [Request("ada", "Ada", "ada@uni.edu", "pending", ...)]
+handle(remote, "accept", ["ada", "bob"])              # [Outcome("ada", True, "accepted"), ...]
 
-    equime access list ORG/equime --status pending --csv requests.csv
-
-The check reads the form; it cannot know whether what it says is true. Accepting stays a person's decision.
+equime access list ORG/equime --status pending --csv requests.csv
 """
 
 from __future__ import annotations
@@ -19,40 +17,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from huggingface_hub.hf_api import AccessRequest
+
 from equime.errors import EquimeError
 from equime.publishing.about import Policy
-from equime.publishing.repository.client import Remote
+from equime.publishing.repository.asking import MAIN
+from equime.publishing.repository.client import Remote, Status, Who, who_of
+from equime.publishing.repository.form import Checked, check
 from equime.table import write_atomically, writing
 
-Status = Literal["pending", "accepted", "rejected"]
 STATUSES: tuple[Status, ...] = ("pending", "accepted", "rejected")
 Action = Literal["accept", "reject", "grant", "revoke"]
 
 MAX_REASON = 200
 """Characters of a reason that the Hub shows to who was rejected."""
-_NOTHING = re.compile(r"(?i)\W*(none|n/?a|no|nil|nothing|null|not applicable|unknown|test|x+|-*|\.*|\?*|\d*)\W*")
-_ALONE = re.compile(
-    r"(?i)\W*(independent|individual|self|self[- ]employed|freelance\w*|private( person)?|personal|me|myself|"
-    r"unaffiliated|hobby\w*|home)( researcher| use| developer| scholar)?\W*"
-)
-_COMMERCIAL = re.compile(
-    r"(?i)(?<!non-)(?<!non )(?<!non)\b(commercial\w*|product\w*|startup|start-up|customers?|sell\w*)"
-)
-_FREE_MAIL = re.compile(
-    r"(?i).*@((gmail|googlemail|hotmail|outlook|live|yahoo|ymail|aol|icloud|me|gmx|mail|proton(mail)?|zoho|tutanota|"
-    r"yandex|qq|163|126|sina|foxmail|naver|daum|web)\.(com|net|org|de|fr|co\.\w+|me|ru|cn)|pm\.me|tuta\.\w+)"
-)
-
-
-class Checked(NamedTuple):
-    """What a form lacks by the policy, and what a person should look at; both one line each."""
-
-    problems: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        """In one cell."""
-        return "; ".join(self.problems) or "complete"
+_NAME = re.compile(r"[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -66,6 +45,7 @@ class Request:
         status: "pending", "accepted" or "rejected".
         asked: When.
         fields: The form: label -> answer. Empty of who was granted access without asking.
+        who: How the Hub is told who is meant.
     """
 
     user: str
@@ -74,12 +54,14 @@ class Request:
     status: Status
     asked: datetime
     fields: Mapping[str, Any] = field(default_factory=dict)
+    who: Who = field(default_factory=dict)
 
     @classmethod
-    def of(cls, found: Any) -> Request:
-        """From `huggingface_hub`'s AccessRequest."""
-        user = found.username or getattr(found, "request_id", None) or ""
-        return cls(user, found.fullname, found.email, found.status, found.timestamp, found.fields or {})
+    def of(cls, found: AccessRequest) -> Request:
+        """From the client's own."""
+        who = who_of(found)
+        (user,) = who.values()
+        return cls(user, found.fullname, found.email, found.status, found.timestamp, found.fields or {}, who)
 
     def to_dict(self, policy: Policy) -> dict[str, Any]:
         """For JSON and CSV, with the check."""
@@ -95,54 +77,11 @@ class Request:
         return check(self.fields, policy, self.email)
 
 
-def check(fields: Mapping[str, Any], policy: Policy, email: str | None = None) -> Checked:
-    """A form against the policy that asked for it.
-
-    Every field of the form has to be answered with more than a filler, every box ticked (the seed's form: research
-    only, terms agreed), and what is given as an institution must be one: "independent" is not.
-
-    Args:
-        fields: Label -> answer, as the Hub gives them. Labels are compared without case and space around them.
-        policy: Whose `form` says which fields there are.
-        email: The address on the Hub; a free one is worth a note, no more: many researchers use one.
-    """
-    answers = {label.strip().casefold(): value for label, value in fields.items()}
-    problems = []
-    for label, kind in policy.form.items():
-        answer = answers.get(label.strip().casefold())
-        if kind == "checkbox":
-            problems += [] if _ticked(answer) else [f"{label!r} is not ticked"]
-        elif _blank(answer):
-            problems.append(f"{label!r} is blank")
-        elif _asks_institution(label) and _ALONE.fullmatch(str(answer)):
-            problems.append(f"{label!r} names no institution: {answer!r}")
-    return Checked(tuple(problems), tuple(_notes(fields.values(), email)))
-
-
-def _notes(answers: Iterable[Any], email: str | None) -> Iterable[str]:
-    if email and _FREE_MAIL.fullmatch(email):
-        yield f"{email} is a free mail address: ask for one at the institution"
-    for answer in answers:
-        if isinstance(answer, str) and (found := _COMMERCIAL.search(answer)):
-            yield f"an answer says {found[0]!r}: read it"
-
-
-def _ticked(answer: Any) -> bool:
-    return answer is True or str(answer).strip().casefold() in ("true", "on", "yes", "1", "checked")
-
-
-def _blank(answer: Any) -> bool:
-    return answer is None or isinstance(answer, bool) or bool(_NOTHING.fullmatch(str(answer).strip()))
-
-
-def _asks_institution(label: str) -> bool:
-    return any(word in label.casefold() for word in ("institution", "affiliation", "organi", "university"))
-
-
 def to_csv(requests: Sequence[Request], policy: Policy, path: Path) -> None:
     """Write requests as CSV: a row each, a column for each field of the form.
 
-    A cell that a spreadsheet would run as a formula gets an apostrophe in front: strangers wrote it.
+    A cell that a spreadsheet would run as a formula gets an apostrophe in front: strangers wrote it. Nobody but the
+    user may read the file: it holds personal data.
 
     Raises:
         EquimeError: The file cannot be written.
@@ -158,6 +97,7 @@ def to_csv(requests: Sequence[Request], policy: Policy, path: Path) -> None:
         rows.writerow([_inert(cell) for cell in [*cells, str(checked), "; ".join(checked.notes)]])
     with writing(path):
         write_atomically(path, text.getvalue().encode())
+        path.chmod(0o600)
 
 
 def _inert(cell: object) -> str:
@@ -168,15 +108,21 @@ def _inert(cell: object) -> str:
 def listed(remote: Remote, statuses: Iterable[Status] = STATUSES) -> list[Request]:
     """The requests of a repository by status, the oldest first.
 
-    Args:
-        remote: A `Remote`.
-        statuses: Which.
-
     Raises:
         EquimeError: No such repository, one that is not gated, or a token that may not see them.
     """
+    _require_gated(remote)
     found = [Request.of(each) for status in statuses for each in remote.requests(status)]
     return sorted(found, key=lambda request: (STATUSES.index(request.status), request.asked, request.user))
+
+
+def _require_gated(remote: Remote) -> None:
+    state = remote.state()
+    if state is not None and not state.gated:
+        raise EquimeError(
+            f"{remote.repo} is not gated, so that nobody asks for access: gate it at {remote.url}/settings (a version "
+            "that `equime publish` sends does)"
+        )
 
 
 class Outcome(NamedTuple):
@@ -193,7 +139,7 @@ def policy_of(remote: Remote) -> Policy:
     Raises:
         EquimeError: No such repository, or no access.
     """
-    found = remote.manifest("main")
+    found = remote.manifest(MAIN)
     return found.about.policy if found else Policy()
 
 
@@ -207,7 +153,7 @@ def handle(
     reads the reason.
 
     Args:
-        remote: A `Remote` whose token can write.
+        remote: The repository, with a token that can write.
         action: What to do.
         users: Names on the Hub.
         reason: Shown to who is rejected, at most 200 characters.
@@ -232,28 +178,32 @@ def handle(
 def _handle(
     remote: Remote, action: Action, user: str, request: Request | None, policy: Policy, reason: str | None, anyway: bool
 ) -> str:
+    if not _NAME.fullmatch(user):
+        raise EquimeError("expected a user's name on the Hub")
     status = request.status if request else None
     if action in ("accept", "grant") and status == "accepted":
         return "has access already"
     if action == "grant":
         remote.grant(user)
         return "access granted"
+    if request is None and action == "accept":
+        raise EquimeError(f"has not asked for access: `equime access grant {remote.repo} {user}` gives it")
     if request is None:
-        raise EquimeError(f"{user} has not asked for access: `equime access grant {remote.repo} {user}` gives it")
+        raise EquimeError(f"has not asked for access, so that there is nothing to {action}: see `equime access list`")
     if action == "accept":
         problems = check(request.fields, policy, request.email).problems
         if problems and not anyway:
             raise EquimeError(f"the form lacks what the policy asks for ({'; '.join(problems)}): --anyway accepts it")
-        remote.accept(request.user)
+        remote.accept(request.who)
         return "accepted"
     if action == "reject" or reason:
         if status == "rejected":
             return "rejected already"
-        remote.reject(request.user, reason)
+        remote.reject(request.who, reason)
         return "rejected"
     if status != "accepted":
         return f"has no access ({status})"
-    remote.revoke(request.user)
+    remote.revoke(request.who)
     return "access taken back: the request is pending again"
 
 

@@ -28,13 +28,8 @@ MAIN = constants.DEFAULT_REVISION
 DATASET = constants.REPO_TYPE_DATASET
 AGAIN = "run the same command again; it goes on where it stopped"
 
-_READERS_KNOW = (
-    errors.GatedRepoError,
-    errors.RevisionNotFoundError,
-    errors.RepositoryNotFoundError,
-    errors.LocalEntryNotFoundError,
-)
-"""What `equime.remote` has words for."""
+_SIGNED = re.compile(r"(https?://[^\s?]+)\?[^\s'\")>]+")
+"""An address and its query: where large files are sent, the query is a key that is good for an hour."""
 
 
 class Asking:
@@ -62,8 +57,13 @@ class Asking:
     ) -> None:
         if not remote.is_repo(repo):
             raise EquimeError(f"expected a Hub repository 'owner/name', got {repo = }")
-        if isinstance(token, str) and not re.fullmatch(r"[!-~]+", token):
-            raise EquimeError(f"expected a token without spaces and line ends, got one of {len(token)} characters")
+        sent = token if isinstance(token, str) else None if token is False else huggingface_hub.get_token()
+        if sent and not re.fullmatch(r"[!-~]+", sent):
+            raise EquimeError(
+                f"expected a token of ASCII characters without spaces, got one of {len(sent)} characters: log in with "
+                "`hf auth login`, or set HF_TOKEN"
+            )
+        self._anonymous = not sent
         self.repo, self.tries, self._wait = repo, tries, wait
         self.api = huggingface_hub.HfApi(endpoint, token=token)
 
@@ -98,36 +98,46 @@ class Asking:
 
     def explained(self, error: Exception, revision: str) -> EquimeError:
         """The one line that says what the user can do; the token is not in it."""
-        status = None if isinstance(error, errors.GatedRepoError) else status_of(error)
+        if isinstance(error, errors.GatedRepoError | errors.RevisionNotFoundError):  # which who reads meets, too
+            try:
+                with remote.explained(self.repo, revision):
+                    raise error
+            except EquimeError as known:
+                return known
+        return EquimeError(self._explanation(error))
+
+    def _explanation(self, error: Exception) -> str:
+        hub, status = self.api.endpoint, status_of(error)
+        if constants.HF_HUB_OFFLINE:
+            return f"HF_HUB_OFFLINE is set, and this cannot be done without {hub}: unset it, and {AGAIN}"
         if isinstance(error, errors.LocalTokenNotFoundError):
-            return EquimeError(f"no token for {self.api.endpoint}: log in with `hf auth login`, or set HF_TOKEN")
+            return f"no token for {hub}: log in with `hf auth login`, or set HF_TOKEN"
+        if status == 401 and self._anonymous:
+            return f"{hub} wants to know who asks for {self.repo} (401): log in with `hf auth login`, or set HF_TOKEN"
         if status == 401:
-            return EquimeError(
+            return (
                 f"the Hub does not take the token sent for {self.repo} (401), which may have expired: log in again "
                 f"with `hf auth login` (or set HF_TOKEN) and {AGAIN}"
             )
         if status == 403:
-            return EquimeError(
+            return (
                 f"the Hub does not let this token do that at {self.repo} (403): it must be able to write there; see "
-                f"{self.api.endpoint}/settings/tokens, log in with `hf auth login`, and {AGAIN}"
+                f"{hub}/settings/tokens, log in with `hf auth login`, and {AGAIN}"
             )
         if lost(error):
-            return EquimeError(
-                f"{self.api.endpoint} did not answer in {self.tries} tries "
-                f"({_first_line(root(error))}): wait, and {AGAIN}"
+            return f"{hub} did not answer in {self.tries} tries ({_first_line(root(error))}): wait, and {AGAIN}"
+        if isinstance(error, errors.RepositoryNotFoundError):
+            return (
+                f"there is no data set {self.repo} at {hub} that this token sees: see how it is spelt, or log in with "
+                "`hf auth login` as one who may"
             )
-        if not isinstance(error, _READERS_KNOW) and not constants.HF_HUB_OFFLINE:
-            return EquimeError(f"the Hub refused what was asked of {self.repo}: {_first_line(root(error))}")
-        try:
-            with remote.explained(self.repo, revision):
-                raise error
-        except EquimeError as known:
-            return known
+        return f"the Hub refused what was asked of {self.repo}: {_first_line(root(error))}; see {self.url}"
 
 
 def _first_line(error: BaseException) -> str:
     said = getattr(error, "server_message", None) or str(error)
-    return one_line(next((line for line in said.splitlines() if line.strip()), type(error).__name__))
+    line = next((line for line in said.splitlines() if line.strip()), type(error).__name__)
+    return one_line(_SIGNED.sub(r"\1", line))
 
 
 @contextlib.contextmanager

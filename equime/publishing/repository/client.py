@@ -1,57 +1,36 @@
-"""One repository on the Hub, as publishing needs it: every question and every step may be asked twice.
+"""Writing to a repository on the Hub, so that every step may be asked twice.
 
     remote = Remote("org/equime")
-    remote.state()                      # State(commit=..., private=True, gated="manual", tags={"1.0.0": ...}), or None
-    remote.tree("1.0.0")                # path -> Held(bytes, sha256, blob)
+    remote.commit("refs/pr/3", parent, "Version 1.1.0: 20 files", remote.upload(files, "refs/pr/3"))
 
-Requests get lost on the way there, and answers on the way back. So a step that must not happen twice first looks
-whether it has happened: whatever fails on the way is asked again, whole, and a lost answer costs a question.
+A step that must not happen twice first looks whether it has happened: whatever fails on the way is asked again, whole,
+and a lost answer costs a question.
 """
 
 from __future__ import annotations
 
-import inspect
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, errors
-from huggingface_hub.hf_api import AccessRequest, RepoFile
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+from huggingface_hub.hf_api import AccessRequest
 
 from equime.errors import EquimeError
-from equime.publishing.manifest import NAME, Manifest
-from equime.publishing.repository.asking import DATASET, MAIN, Asking, quiet
+from equime.publishing.repository.asking import MAIN, quiet
+from equime.publishing.repository.reading import Reading
 from equime.publishing.repository.retrying import status_of
 
 Status = Literal["pending", "accepted", "rejected"]
-
-
-class Held(NamedTuple):
-    """A file as the Hub holds it: size in bytes, SHA-256 in hex (of large files only), git's id of the blob."""
-
-    bytes: int
-    sha256: str | None
-    blob: str
-
-
-class State(NamedTuple):
-    """A repository: the commit of `main`, who sees it, and its tags (name -> commit).
-
-    `gated` is False, "auto" or "manual".
-    """
-
-    commit: str
-    private: bool
-    gated: bool | str
-    tags: Mapping[str, str]
+Who = Mapping[str, Any]
+"""Who asks for access: {"user": name}, or {"request_id": id} where the repository does not learn the names."""
 
 
 class StaleError(Exception):
     """Somebody committed in between: look again, and build on what is there now."""
 
 
-class Remote(Asking):
+class Remote(Reading):
     """A data set repository on the Hub; the only way in which this package writes there.
 
     Every method asks again where the Hub is busy (408, 429 after what it says in `Retry-After`, 5xx) or the connection
@@ -59,96 +38,7 @@ class Remote(Asking):
     arguments see `Asking`.
     """
 
-    @property
-    def _at(self) -> dict[str, Any]:
-        return {"repo_id": self.repo, "repo_type": DATASET}
-
-    # Looking
-
-    def user(self) -> str:
-        """Who the token belongs to.
-
-        Raises:
-            EquimeError: No token, one that expired, or one that can only read.
-        """
-        found = self.ask(self.api.whoami)
-        token = found.get("auth", {}).get("accessToken", {})
-        name: str = found["name"]
-        if token.get("role") == "read":
-            raise EquimeError(
-                f"the token of {name} can only read: make one that can write to {self.repo} at "
-                f"{self.api.endpoint}/settings/tokens, run `hf auth login`, and run this again"
-            )
-        return name
-
-    def state(self) -> State | None:
-        """The repository now; None where there is none that this token can see."""
-        try:
-            info = self.tried(lambda: self.api.dataset_info(self.repo, revision=MAIN))
-        except errors.RepositoryNotFoundError as error:
-            if status_of(error) == 404:
-                return None
-            raise self.explained(error, MAIN) from error
-        except Exception as error:  # the client raises a dozen kinds, of several HTTP libraries
-            raise self.explained(error, MAIN) from error
-        return State(str(info.sha), bool(info.private), info.gated or False, self.tags())
-
-    def tags(self) -> dict[str, str]:
-        """Tag -> commit."""
-        refs = self.ask(lambda: self.api.list_repo_refs(**self._at))
-        return {tag.name: tag.target_commit for tag in refs.tags}
-
-    def head(self, revision: str) -> str:
-        """The commit that a branch, a tag, or a pull request's "refs/pr/N" stands at."""
-        return str(self.ask(lambda: self.api.dataset_info(self.repo, revision=revision), revision).sha)
-
-    def tree(self, revision: str) -> dict[str, Held]:
-        """Every file at a revision, by path, in the order of names."""
-        entries = self.ask(
-            lambda: list(self.api.list_repo_tree(**self._at, revision=revision, recursive=True)), revision
-        )
-        found = {e.path: _held(e) for e in entries if isinstance(e, RepoFile)}
-        return dict(sorted(found.items()))
-
-    def fetch(self, path: str, revision: str, to: Path) -> Path:
-        """Download a file to `to`, whole or not at all; returns `to`. Nothing of it stays in the client's cache."""
-        to.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=to.parent, prefix=".fetching-") as folder, quiet():
-            got = self.ask(
-                lambda: self.api.hf_hub_download(**self._at, filename=path, revision=revision, local_dir=folder),
-                revision,
-            )
-            return Path(got).replace(to)
-
-    def read(self, path: str, revision: str) -> bytes:
-        """The content of a small file.
-
-        Raises:
-            EquimeError: There is none (see `tree`), or no access.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            return self.fetch(path, revision, Path(folder) / "file").read_bytes()
-
-    def manifest(self, revision: str) -> Manifest | None:
-        """The manifest at a revision; None where it holds none.
-
-        Raises:
-            EquimeError: It does not read.
-        """
-        if NAME not in self.tree(revision):
-            return None
-        return Manifest.from_json(self.read(NAME, revision), f"{NAME} of {self.repo}@{revision}")
-
     # The repository itself
-
-    def require_write(self) -> None:
-        """Ask whether the token may write to the repository, where the client can (huggingface_hub 1.0 and newer).
-
-        Raises:
-            EquimeError: It may not.
-        """
-        if "write" in inspect.signature(self.api.auth_check).parameters:
-            self.ask(lambda: self.api.auth_check(**self._at, write=True))
 
     def create_private(self) -> None:
         """Make the repository, which nobody else sees, where there is none."""
@@ -197,7 +87,7 @@ class Remote(Asking):
         with quiet():
             self.ask(
                 lambda: self.api.preupload_lfs_files(
-                    self.repo, additions, repo_type=DATASET, revision=revision, free_memory=False
+                    **self._at, additions=additions, revision=revision, free_memory=False
                 ),
                 revision,
             )
@@ -230,7 +120,7 @@ class Remote(Asking):
     def _unless_stale(self, asking: Callable[[], object], revision: str) -> None:
         try:
             self.tried(asking)
-        except Exception as error:  # as in `state`
+        except Exception as error:  # as in `ask`
             if status_of(error) in (409, 412):
                 raise StaleError from error
             raise self.explained(error, revision) from error
@@ -287,6 +177,15 @@ class Remote(Asking):
 
         self.ask(asked)
 
+    def delete_branch(self, ref: str) -> None:
+        """Take away a branch, by its short name, or what "refs/pr/N" or "refs/convert/..." holds, where it is there."""
+
+        def asked() -> None:
+            if {ref, f"refs/heads/{ref}"} & self.refs().keys():
+                self.api.delete_branch(**self._at, branch=ref)
+
+        self.ask(asked, ref)
+
     def squash(self, message: str) -> str:
         """Forget every commit of `main` but its content, which becomes one; returns its commit."""
         self.ask(lambda: self.api.super_squash_history(**self._at, branch=MAIN, commit_message=message))
@@ -314,35 +213,36 @@ class Remote(Asking):
         }
         return self.ask(lambda: list(listing[status](**self._at)))
 
-    def accept(self, user: str) -> None:
+    def accept(self, who: Who) -> None:
         """Give access to who asked for it."""
-        self._decide(user, "accepted", lambda: self.api.accept_access_request(**self._at, user=user))
+        self._decide(who, "accepted", lambda: self.api.accept_access_request(**self._at, **who))
 
-    def reject(self, user: str, reason: str | None = None) -> None:
+    def reject(self, who: Who, reason: str | None = None) -> None:
         """Refuse, or take back, access; `reason` is shown to the user."""
-        at = {**self._at, "user": user, "rejection_reason": reason}
-        self._decide(user, "rejected", lambda: self.api.reject_access_request(**at))
+        at = {**self._at, **who, "rejection_reason": reason}
+        self._decide(who, "rejected", lambda: self.api.reject_access_request(**at))
+
+    def revoke(self, who: Who) -> None:
+        """Take access back: the user's request is pending again."""
+        self._decide(who, "pending", lambda: self.api.cancel_access_request(**self._at, **who))
 
     def grant(self, user: str) -> None:
         """Give access to who never asked."""
-        self._decide(user, "accepted", lambda: self.api.grant_access(**self._at, user=user))
+        self._decide({"user": user}, "accepted", lambda: self.api.grant_access(**self._at, user=user))
 
-    def revoke(self, user: str) -> None:
-        """Take access back: the user's request is pending again."""
-        self._decide(user, "pending", lambda: self.api.cancel_access_request(**self._at, user=user))
-
-    def _decide(self, user: str, status: Status, asking: Callable[[], object]) -> None:
+    def _decide(self, who: Who, status: Status, asking: Callable[[], object]) -> None:
         def asked() -> None:
-            if all(request.username != user for request in self.requests(status)):
+            if who not in map(who_of, self.requests(status)):
                 asking()
 
         self.ask(asked)
 
 
+def who_of(request: AccessRequest) -> Who:
+    """Whose request it is."""
+    return {"user": request.username} if request.username else {"request_id": request.request_id}
+
+
 def is_open(status: str) -> bool:
     """Whether a pull request of this status can still be merged."""
     return status in ("open", "draft")
-
-
-def _held(entry: RepoFile) -> Held:
-    return Held(int(entry.size), entry.lfs["sha256"] if entry.lfs else None, entry.blob_id)

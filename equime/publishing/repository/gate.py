@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Literal
 
 from equime.errors import EquimeError
-from equime.publishing.repository.client import Remote, State
+from equime.publishing.repository.client import Remote
+from equime.publishing.repository.reading import State
 
 GATE: Literal["manual"] = "manual"
 """A person decides on every request for access."""

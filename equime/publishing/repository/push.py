@@ -29,18 +29,17 @@ from huggingface_hub import CommitOperationAdd
 from tqdm import tqdm
 
 from equime.errors import EquimeError
-from equime.one_line import one_line
 from equime.publishing.manifest import NAME, Manifest, hashed
 from equime.publishing.repository import gate
 from equime.publishing.repository.asking import MAIN
-from equime.publishing.repository.client import Remote, StaleError, State, is_open
-from equime.publishing.repository.compare import KEPT, lacking
-from equime.publishing.repository.ready import CARD, Release, ready
-from equime.publishing.version import Version, latest
+from equime.publishing.repository.client import Remote, StaleError, is_open
+from equime.publishing.repository.compare import lacking
+from equime.publishing.repository.reading import State
+from equime.publishing.repository.ready import Release, ready
+from equime.publishing.repository.succession import require_newer, require_ours, withdrawn
+from equime.publishing.version import Version
 from equime.wording import counted
 
-STARTED = {KEPT, CARD}
-"""What a repository may hold that nobody has published to: the Hub's web page offers to write a card."""
 TOGETHER = 5
 """Files uploaded at once."""
 _TITLE = re.compile(r"Version ((?:\d+\.){2}\d+) \([0-9a-f]{12} on [0-9a-f]{12}\)")
@@ -148,8 +147,11 @@ class _Push:
         self.content, self.remote = content, remote
         self.group_bytes, self.group_files = group_bytes, group_files
         self.version = content.manifest.about.version
-        if content.manifest.about.repo != remote.repo:
-            raise EquimeError(f"the release was made for {content.manifest.about.repo}, not for {remote.repo}")
+        if (meant := content.manifest.about.repo) != remote.repo:
+            raise EquimeError(
+                f"the release was made for {meant}, not for {remote.repo}: push it there, or make it again with "
+                f"--repo {remote.repo}"
+            )
         own = hashed(content.files[NAME])
         clips_first = sorted(content.manifest.files, key=lambda path: (not path.startswith("data/"), path))
         self.wanted = {**{path: content.manifest.files[path] for path in clips_first}, NAME: own}
@@ -172,7 +174,7 @@ class _Push:
         """
         state = self.remote.state()
         if state is not None:
-            _require_ours(self.remote, state)
+            require_ours(self.remote, state)
         state = gate.secure(self.remote)
         self._require_next(state)
         return state
@@ -184,16 +186,17 @@ class _Push:
             if NAME in self._lacking(state.tags[version])[0]:
                 raise EquimeError(f"{repo} has another {version}: a version never changes, give a newer one")
             return
-        if self._holds(state.commit):
-            return
-        before = self.remote.manifest(state.commit)
-        _require_newer(version, state, before, repo)
-        if before and not _withdrawn(before) <= _withdrawn(self.content.manifest):
+        missing = self._lacking(state.commit)[0]
+        new = NAME in missing  # else `main` has it, but perhaps for what somebody took out in the moment of merging
+        before = self.remote.manifest(state.commit) if new else None
+        if new:
+            require_newer(version, state, before, repo)
+        if before and not withdrawn(before) <= withdrawn(self.content.manifest):
             raise EquimeError(
                 f"{repo} {before.about.version} leaves out subjects who asked for it, and this release does not know: "
                 "make it again with `equime publish`, which leaves them out"
             )
-        absent = [path for path in self._lacking(state.commit)[0] if path not in self.content.files]
+        absent = [path for path in missing if path not in self.content.files]
         if absent:
             raise EquimeError(f"the release lacks {absent[0]}, and {repo} does not hold it: make the release again")
         if before and before.about.version not in state.tags:
@@ -268,6 +271,7 @@ class _Push:
             self.handed.update(some)
             bar.update(self.size(some))
         message = f"Version {self.version}: {counted(len(group), 'file')}"
+        gate.guarded(self.remote)  # once more: an upload takes hours, and only the commit makes it readable
         self.remote.commit(ref, head, message, additions, extra)
 
     def tidy(self) -> None:
@@ -292,29 +296,6 @@ def survey(remote: Remote, version: str) -> None:
     if state is None:
         return
     gate.require_closed(remote, state)
-    before = _require_ours(remote, state)
+    before = require_ours(remote, state)
     if version not in state.tags and not (before and before.about.version == version):
-        _require_newer(version, state, before, remote.repo)
-
-
-def _require_ours(remote: Remote, state: State) -> Manifest | None:
-    """The manifest of `main`, if nothing is there but what a release put there, and the token may write."""
-    remote.require_write()
-    before = remote.manifest(state.commit)
-    strange = sorted(remote.tree(state.commit).keys() - (({KEPT, NAME} | before.files.keys()) if before else STARTED))
-    if strange:
-        raise EquimeError(
-            f"{remote.repo} holds {counted(len(strange), 'file')} that no release put there, {one_line(strange[0])!r} "
-            "first: name another repository, or take them out"
-        )
-    return before
-
-
-def _require_newer(version: str, state: State, before: Manifest | None, repo: str) -> None:
-    newest = latest([*state.tags, *([before.about.version] if before else [])])
-    if newest and Version.parse(version) <= newest:
-        raise EquimeError(f"{repo} is at version {newest}: expected a newer one, got {version}")
-
-
-def _withdrawn(manifest: Manifest) -> set[str]:
-    return {stone.subject_id for stone in manifest.withdrawn}
+        require_newer(version, state, before, remote.repo)

@@ -17,11 +17,13 @@ from huggingface_hub.repocard import metadata_load
 
 from equime import schema
 from equime.errors import EquimeError
+from equime.footer import first_line
 from equime.publishing import manifest as manifests
 from equime.publishing.manifest import NAME, Manifest
 
 CARD = "README.md"
 FORM = "extra_gated_fields"
+MEND = "make the release again with `equime publish`; nothing was sent"
 
 
 class Release(NamedTuple):
@@ -44,10 +46,7 @@ def ready(folder: Path) -> Release:
     found = manifests.listed(folder)
     changed = sorted(path for path, entry in found.items() if manifest.files.get(path) != entry)
     if changed:
-        raise EquimeError(
-            f"{folder / changed[0]} is not as {NAME} says (and {len(changed) - 1} more): make the release again with "
-            "`equime publish`; nothing was sent"
-        )
+        raise EquimeError(f"{folder / changed[0]} is not as {NAME} says (and {len(changed) - 1} more): {MEND}")
     for path in found:
         if path.endswith(".parquet"):
             _require_honest(folder / path)
@@ -59,23 +58,20 @@ def _require_honest(path: Path) -> None:
     try:
         columns = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
-        raise EquimeError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+        raise EquimeError(f"cannot read {path} ({first_line(error)}): {MEND}") from error
     for column in columns:
         if column.name in schema.UNPUBLISHED:
-            raise EquimeError(f"{path} holds {column.name!r}, which never leaves a workspace: nothing was sent")
+            raise EquimeError(f"{path} holds {column.name!r}, which never leaves a workspace: {MEND}")
         marks = column.metadata or {}
         if column.name in schema.PERCEIVED and not schema.PERCEIVED_MARK.items() <= marks.items():
-            raise EquimeError(
-                f"{path}: column {column.name!r} is not marked as perceived: make the release again with "
-                "`equime publish`; nothing was sent"
-            )
+            raise EquimeError(f"{path}: column {column.name!r} is not marked as perceived: {MEND}")
 
 
 def _require_form(card: Path, manifest: Manifest) -> None:
     try:
         said = metadata_load(card) or {}
     except Exception as error:  # of the YAML reader, too, which is the client's
-        raise EquimeError(f"cannot read the card {card}: {str(error).splitlines()[0]}") from error
+        raise EquimeError(f"cannot read the card {card} ({first_line(error)}): {MEND}") from error
     missing = sorted(set(manifest.about.policy.form) - set(said.get(FORM) or ()))
     if missing:
-        raise EquimeError(f"{card} does not ask for {missing[0]!r} in its {FORM}: nothing was sent")
+        raise EquimeError(f"{card} does not ask for {missing[0]!r} in its {FORM}: {MEND}")

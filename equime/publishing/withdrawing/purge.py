@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from equime.errors import EquimeError
 from equime.publishing.comparing.verify import verify_version
-from equime.publishing.repository.asking import DATASET, MAIN
+from equime.publishing.repository.asking import MAIN
 from equime.publishing.repository.client import Remote
 from equime.publishing.version import Version
 from equime.wording import counted
@@ -79,9 +79,9 @@ def remains(remote: Remote, since: Version) -> Remains:
         remote: The repository.
         since: The first version without what has to be forgotten.
     """
-    refs = _refs(remote)
+    refs = remote.refs()
     dirty = [ref for ref in refs if not _is_clean(remote, ref, since)]
-    history = len(_titles(remote, MAIN)) if _HEADS + MAIN in dirty else 0
+    history = len(remote.titles(MAIN)) if _HEADS + MAIN in dirty else 0
     others = [ref for ref in dirty if ref != _HEADS + MAIN]
     clean = {ref for ref in refs if ref not in dirty} | {_HEADS + MAIN}
     return Remains(
@@ -89,7 +89,7 @@ def remains(remote: Remote, since: Version) -> Remains:
         tuple(ref.removeprefix(_TAGS) for ref in others if ref.startswith(_TAGS)),
         tuple(ref.removeprefix(_HEADS) for ref in others if not ref.startswith((_TAGS, _PULLS))),
         tuple(int(ref.removeprefix(_PULLS)) for ref in others if ref.startswith(_PULLS)),
-        len(_objects(remote) - _held(remote, [refs[ref] for ref in clean])),
+        len(remote.large_files() - _held(remote, [refs[ref] for ref in clean])),
     )
 
 
@@ -109,7 +109,10 @@ def purge(remote: Remote, since: Version, *, progress: bool = True) -> tuple[str
     """
     checked = verify_version(remote, MAIN, progress=False)
     if not checked.whole or Version.parse(checked.version) < since:
-        raise EquimeError(f"nothing was deleted: {remote.repo} is not whole: {'; '.join(checked.problems[:3])}")
+        raise EquimeError(
+            f"nothing was deleted: {remote.repo} is not whole ({'; '.join(checked.problems[:3])}): publish a newer "
+            "version, and run this again"
+        )
     steps = list(_steps(remote, since, checked.version, str(checked.commit)))
     left = []
     for step in tqdm(steps, desc="purge", unit="step", disable=None if progress else True):
@@ -153,13 +156,8 @@ def _forget_pull_request(remote: Remote, number: int) -> str | None:
 
 def _forget(remote: Remote, ref: str, help_: str = "delete it on the repository's page") -> str | None:
     """Delete a branch or the ref of a pull request; what to do where the Hub does not let this be done from here."""
-
-    def asked() -> None:
-        if ref in (name.removeprefix(_HEADS) for name in _refs(remote)):
-            remote.api.delete_branch(remote.repo, repo_type=DATASET, branch=ref)
-
     try:
-        remote.ask(asked, ref)
+        remote.delete_branch(ref)
     except EquimeError as error:
         return f"{ref} still says what clips there were (their bytes are gone): {help_}; the Hub said: {error}"
     return None
@@ -167,35 +165,14 @@ def _forget(remote: Remote, ref: str, help_: str = "delete it on the repository'
 
 def _forget_objects(remote: Remote, since: Version) -> None:
     """Delete the bytes of all that no clean revision has: of a ref that could not be deleted, too."""
-    clean = [commit for ref, commit in _refs(remote).items() if _is_clean(remote, ref, since)]
+    clean = [commit for ref, commit in remote.refs().items() if _is_clean(remote, ref, since)]
     remote.purge_lfs(_held(remote, clean))
-
-
-def _refs(remote: Remote) -> dict[str, str]:
-    """Every ref by its full name -> commit."""
-    found = remote.ask(lambda: remote.api.list_repo_refs(remote.repo, repo_type=DATASET, include_pull_requests=True))
-    refs = [*found.branches, *found.converts, *found.tags, *(found.pull_requests or [])]
-    return {ref.ref: ref.target_commit for ref in refs}
-
-
-def _titles(remote: Remote, revision: str) -> list[str]:
-    """Titles of the commits that lead to a revision, the newest first."""
-    commits = remote.ask(
-        lambda: remote.api.list_repo_commits(remote.repo, repo_type=DATASET, revision=revision), revision
-    )
-    return [commit.title for commit in commits]
 
 
 def _is_clean(remote: Remote, ref: str, since: Version) -> bool:
     """Whether a ref descends from a commit that holds nothing from before `since`."""
-    first = _CLEAN.fullmatch(_titles(remote, ref.removeprefix(_HEADS).removeprefix(_TAGS))[-1])
+    first = _CLEAN.fullmatch(remote.titles(ref.removeprefix(_HEADS).removeprefix(_TAGS))[-1])
     return first is not None and Version.parse(first[1]) >= since
-
-
-def _objects(remote: Remote) -> set[str]:
-    """SHA-256 of the large files that the repository keeps, referred to or not."""
-    files = remote.ask(lambda: list(remote.api.list_lfs_files(remote.repo, repo_type=DATASET)))
-    return {file.file_oid for file in files}
 
 
 def _held(remote: Remote, commits: list[str]) -> set[str]:

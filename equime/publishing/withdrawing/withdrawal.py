@@ -9,39 +9,44 @@
    tombstone), so that no later version brings the subject back.
 3. Once that version is verified, what was before is deleted for good (`equime.publishing.withdrawing.purge`).
 
-Nothing is remembered on this machine: stopped at whatever moment, the same command goes on. What people have already
-downloaded is out of reach: they have to be told.
+Nothing is remembered on this machine: stopped at whatever moment, the same command goes on, and takes away what the
+one that was stopped left on the disk. What people have already downloaded is out of reach: they have to be told.
 """
 
 from __future__ import annotations
 
-import tempfile
+import contextlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import constants
 from tqdm import tqdm
 
 from equime import hub, schema
 from equime.errors import EquimeError
 from equime.hub_layout import FilePart
-from equime.publishing.about import About, Tombstone, today
+from equime.locks import hold
+from equime.publishing.about import About, today
 from equime.publishing.comparing.diff import diff
 from equime.publishing.comparing.snapshot import Snapshot, open_version
-from equime.publishing.manifest import Manifest
+from equime.publishing.documents import changelog
+from equime.publishing.manifest import FileEntry, Manifest
+from equime.publishing.origin import Tombstone
+from equime.publishing.recipes.recipe import SOURCES
 from equime.publishing.releasing import release
 from equime.publishing.repository.asking import MAIN
 from equime.publishing.repository.client import Remote
 from equime.publishing.repository.push import push
 from equime.publishing.version import Version, latest
 from equime.publishing.withdrawing.purge import Remains, purge, remains
-from equime.publishing.withdrawing.withdraw import clips_of, rewritten
+from equime.publishing.withdrawing.rewriting import clips_of, rewritten
 from equime.remote import HubRepo
+from equime.table import writing
 from equime.wording import counted
 
-CHANGELOG = "CHANGELOG.md"
-SOURCES = "recipe/sources.parquet"
 NOTE = "Withdrawn on request: clips of a subject, and the twins paired with them."
 
 
@@ -132,24 +137,28 @@ def withdraw(
         What was done; None where `confirm` said no.
 
     Raises:
-        EquimeError: No such subject in any version; nothing left to do; the repository holds no release, the token
-            cannot write, the new version cannot be pushed or verified (then nothing was deleted), or no answer.
+        EquimeError: No such subject in any version, or none but this; nothing left to do; the repository holds no
+            release, the token cannot write, the new version cannot be pushed or verified (then nothing was deleted),
+            or no answer.
     """
     remote.user()
     state = remote.state()
     manifest = remote.manifest(state.commit) if state else None
     if state is None or manifest is None:
-        raise EquimeError(f"{remote.repo} holds no release of `equime publish` that this token sees")
+        raise EquimeError(
+            f"{remote.repo} holds no release of `equime publish` that this token sees: see how it is spelt, or log in "
+            "with `hf auth login` as one who may write to it"
+        )
     planned = _plan(remote, manifest, state.commit, state.tags, subject, progress)
     if planned.nothing and planned.before in state.tags:
         gone = next(each for each in manifest.withdrawn if each.subject_id == subject)
         raise EquimeError(f"{subject} was withdrawn from {remote.repo} in {gone.version}: nothing is left to do")
     if not confirm(planned):
         return None
-    if planned.after != planned.before:
-        with tempfile.TemporaryDirectory(prefix="equime-withdraw-") as folder:
-            _make(remote, state.commit, manifest, planned, Path(folder))
-            push(Path(folder), remote, progress=progress)
+    with _workplace(remote.repo) as (old, new):
+        if planned.after != planned.before:
+            _make(remote, state.commit, manifest, planned, old, new)
+            push(new, remote, progress=progress)
     since, clips = _since(remote, subject)
     past = remains(remote, since)
     past = replace(past, tags=tuple(tag for tag in past.tags if tag != planned.after))  # that one is set anew
@@ -181,6 +190,11 @@ def _plan(
         raise EquimeError(
             f"no version of {remote.repo} has a subject {subject!r}: give the `subject_id` that its rows have"
         )
+    if clips and len(clips) == len(rows):
+        raise EquimeError(
+            f"without {subject} and the twins nothing would be left of {remote.repo}, and a version holds at least a "
+            f"clip: delete the repository, with all its versions, at {remote.url}/settings"
+        )
     own = sum(row["subject_id"] == subject for row in rows)
     after = max(filter(None, [latest(tags), Version.parse(newest)])).patched()
     files = tuple(_holding(source, manifest, clips, progress)) if clips else ()
@@ -204,31 +218,56 @@ def _holding(source: HubRepo, manifest: Manifest, clips: set[str], progress: boo
             yield path
 
 
-def _make(remote: Remote, commit: str, manifest: Manifest, planned: Planned, folder: Path) -> None:
-    """The patch version as a release, without the large files that stay as they are."""
-    for path in manifest.files:
-        if path in planned.files:
-            old = remote.fetch(path, commit, folder / ".old.parquet")
-            rewritten(old, folder / path, planned.clips)
-            old.unlink()
-        elif hub.METADATA_FILE.fullmatch(path):  # what is said of the release is counted from these
-            remote.fetch(path, commit, folder / path)
-    kept = {
-        path: entry
-        for path, entry in manifest.files.items()
-        if path not in planned.files and (hub.DATA_FILE.fullmatch(path) or path == SOURCES)
-    }
+@contextlib.contextmanager
+def _workplace(repo: str) -> Iterator[tuple[Path, Path]]:
+    """Two empty folders of this user's own, which go at the end; what a killed run left there goes at the beginning."""
+    folder = Path(constants.HF_HOME) / "equime-withdraw" / repo.replace("/", "--")
+    places = folder / "before", folder / "after"
+    with hold(folder):
+        try:
+            for place in places:
+                shutil.rmtree(place, ignore_errors=True)
+                with writing(place):
+                    place.mkdir()
+            yield places
+        finally:
+            for place in places:
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def _make(remote: Remote, commit: str, manifest: Manifest, planned: Planned, old: Path, new: Path) -> None:
+    """The patch version as a release, without the large files that stay as they are; `old` is for what was before."""
     gone = Tombstone(planned.subject, planned.after, today(), len(planned.clips))
+    withdrawn = (*manifest.withdrawn, gone)
+    kept = _rewrite(remote, commit, manifest, planned, old, new)
+    before = replace(open_version(str(old)), name=planned.before, withdrawn=manifest.withdrawn)
+    changes = diff(before, replace(open_version(str(new)), name=planned.after, withdrawn=withdrawn))
     left_out = dict(manifest.left_out)
     left_out["withdrawn"] = left_out.get("withdrawn", 0) + gone.clips
-    withdrawn = (*manifest.withdrawn, gone)
-    origin = release.Origin(manifest.made, manifest.planned, left_out, withdrawn)
-    before = Snapshot(planned.before, HubRepo(remote.repo, commit, remote.api.token), manifest.withdrawn)
-    after = replace(open_version(str(folder)), name=planned.after, withdrawn=withdrawn)
-    earlier = remote.read(CHANGELOG, commit).decode() if CHANGELOG in manifest.files else None
-    release.describe(
-        folder, _about(manifest.about, planned), origin, earlier=earlier, changes=diff(before, after), kept=kept
-    )
+    origin = replace(manifest.origin, left_out=left_out, withdrawn=withdrawn)
+    earlier = remote.read(changelog.NAME, commit).decode() if changelog.NAME in manifest.files else None
+    release.describe(new, _about(manifest.about, planned), origin, earlier=earlier, changes=changes, kept=kept)
+
+
+def _rewrite(
+    remote: Remote, commit: str, manifest: Manifest, planned: Planned, old: Path, new: Path
+) -> dict[str, FileEntry]:
+    """Write the files again that hold the clips, and put the rest of the metadata beside them.
+
+    All metadata is left in `old` too, as it was. Returns the large files that stay as they are.
+    """
+    kept = {}
+    for path, entry in manifest.files.items():
+        if path in planned.files:
+            rewritten(remote.fetch(path, commit, old / path), new / path, planned.clips)
+        elif hub.METADATA_FILE.fullmatch(path):  # what is said of the release is counted from these
+            (new / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(remote.fetch(path, commit, old / path), new / path)
+        elif hub.DATA_FILE.fullmatch(path) or path == SOURCES:
+            kept[path] = entry
+        if not hub.METADATA_FILE.fullmatch(path):
+            (old / path).unlink(missing_ok=True)
+    return kept
 
 
 def _about(before: About, planned: Planned) -> About:

@@ -7,7 +7,7 @@ A pair of twins is two people with one programme and one noise key, and says som
 them the other goes. Files are written as `equime.hub` writes them: a later version made from the workspace, in which
 the withdrawn leave their places empty, has the same files.
 
-    equime withdraw REPO SUBJECT
+    equime withdraw SUBJECT REPO
 """
 
 from __future__ import annotations
