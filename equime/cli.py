@@ -14,16 +14,20 @@ from collections.abc import Callable, Sequence
 
 from equime.commands.access import access_flags
 from equime.commands.causal import causal_flags
+from equime.commands.data import data_flags
 from equime.commands.demo import demo_flags
 from equime.commands.diff import diff_flags
+from equime.commands.experiments import experiments_flags
 from equime.commands.look import check_flags, doctor_flags, show_flags, status_flags, summary_flags
 from equime.commands.plan import plan_flags
+from equime.commands.predict import evaluate_flags, predict_flags
 from equime.commands.publish import publish_flags
 from equime.commands.rebuild import rebuild_flags
 from equime.commands.score import score_flags
 from equime.commands.screen import screen_flags
 from equime.commands.shared import warn
 from equime.commands.stages import stage_flags
+from equime.commands.train import train_flags
 from equime.commands.trees import export_flags, import_flags
 from equime.commands.validity import validity_flags
 from equime.commands.verify import verify_flags
@@ -101,6 +105,11 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "withdraw": ("take a subject out of every version", withdraw_flags),
     "access": ("who asked for access, and what to answer", access_flags),
     "rebuild": ("a recipe and its pictures -> the clips", rebuild_flags),
+    "data": ("real sets: list, check a copy, write an example", data_flags),
+    "train": ("an experiment: every fold and seed trained and tested", train_flags),
+    "predict": ("clips -> what trained networks answer", predict_flags),
+    "evaluate": ("answers -> scores with intervals, and what guessing would score", evaluate_flags),
+    "experiments": ("a set of experiments and their controls -> one table", experiments_flags),
     "doctor": ("what is installed here, and the command for what is not", doctor_flags),
     "demo": ("a small data set from a real face, made, checked and loaded", demo_flags),
 }

@@ -36,22 +36,28 @@ def option(default: Any, *, help: str, result: bool = True, when: tuple[str, Any
     return dataclasses.field(default=default, metadata={"help": help, "result": result, "when": when})
 
 
-def add_flags(parser: argparse.ArgumentParser, cls: type) -> None:
-    """Add one flag for every constructor field of a dataclass; `metadata={"flag": False}` leaves one out."""
+def add_flags(parser: argparse.ArgumentParser, cls: type, *, unset: str = "") -> None:
+    """Add one flag for every constructor field of a dataclass; `metadata={"flag": False}` leaves one out.
+
+    Args:
+        parser: Gets the flags.
+        cls: The dataclass.
+        unset: Whose values count where a flag is not given ("the model's own"): the flag is None then.
+    """
     hints = get_type_hints(cls)
     for field in _fields(cls):
         if not field.metadata.get("flag", True):
             continue
         if _is_nested(field):
-            add_flags(parser, hints[field.name])
+            add_flags(parser, hints[field.name], unset=unset)
             continue
         flag = "--" + field.name.replace("_", "-")
         default = _default(field)
         keywords: dict[str, Any] = {"dest": field.name, "required": default is dataclasses.MISSING}
         if not keywords["required"]:
-            keywords["default"] = default
+            keywords["default"] = None if unset else default
         action = parser.add_argument(flag, **keywords, **_argument(hints[field.name]))
-        action.help = _help(field, default)  # set here: some Pythons' boolean flags add the default again
+        action.help = _help(field, unset or default)  # set here: some Pythons' boolean flags add the default again
 
 
 def path_argument(text: str) -> Path:

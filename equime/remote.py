@@ -159,21 +159,21 @@ def _commit(repo: str, revision: str, token: Token) -> str:
 
 
 @contextlib.contextmanager
-def explained(repo: str, revision: str | None) -> Iterator[None]:
-    """Turn what the Hub says into one line with the next step."""
+def explained(repo: str, revision: str | None, page: str | None = None) -> Iterator[None]:
+    """Turn what the Hub says into one line with the next step; `page` is the repository's, if of no data set."""
+    page = page or f"{constants.ENDPOINT}/datasets/{repo}"
     try:
         yield
     except EquimeError as error:
         if not isinstance(error.__cause__, errors.HfHubHTTPError):
             raise
         # A file was refused (the card of a gated repository is public, its files are not).
-        raise EquimeError(_explanation(error.__cause__, repo, revision)) from error
+        raise EquimeError(_explanation(error.__cause__, repo, revision, page)) from error
     except Exception as error:  # the client raises a dozen kinds, of several HTTP libraries
-        raise EquimeError(_explanation(error, repo, revision)) from error
+        raise EquimeError(_explanation(error, repo, revision, page)) from error
 
 
-def _explanation(error: Exception, repo: str, revision: str | None) -> str:
-    page = f"{constants.ENDPOINT}/datasets/{repo}"
+def _explanation(error: Exception, repo: str, revision: str | None, page: str) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, errors.GatedRepoError):
         login = "log in with `hf auth login` (or set HF_TOKEN), then " if status == 401 else ""

@@ -22,12 +22,14 @@ import hub_reads
 import hub_uploads
 import hub_writes
 from hub_faults import Fault
-from hub_repo import HubError, Repo, Route
+from hub_repo import REPO, HubError, Repo, Route
 
 if TYPE_CHECKING:
     from hub_server import Hub
 
 PAGE = 50
+OF_MODELS = ((r"/api/models/", "/api/datasets/"), (rf"/(?={REPO}(/resolve/|\.git/))", "/datasets/"))
+"""How paths of models begin, and those of the same pages of data sets."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -65,7 +67,7 @@ class Handler(BaseHTTPRequestHandler):
         self._dispatch("DELETE")
 
     def _dispatch(self, method: str) -> None:
-        hub, path = self.server_hub, urlsplit(self.path).path
+        hub, path = self.server_hub, self._page(urlsplit(self.path).path)
         self.query = {name: values[-1] for name, values in parse_qs(urlsplit(self.path).query).items()}
         self.token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         self.muted, self.fault = False, None
@@ -85,6 +87,12 @@ class Handler(BaseHTTPRequestHandler):
         except Exception:
             hub.crashes.append(traceback.format_exc())
             self._hang_up()
+
+    def _page(self, path: str) -> str:
+        """The path of the same page of a data set; `kind` says what is asked about."""
+        pages = [re.sub(f"^{begins}", instead, path) for begins, instead in OF_MODELS]
+        self.kind = "dataset" if pages == [path, path] else "model"
+        return next((page for page in pages if page != path), path)
 
     def _read(self) -> bytes:
         """The request's body."""
@@ -161,12 +169,12 @@ class Handler(BaseHTTPRequestHandler):
         """A repository that the user may see, and read files of or write to."""
         user, repo = self.user(), self.server_hub.repos.get(name)
         inside = repo is not None and (self.may_write(repo, user) or user in repo.members)
-        if repo is None or (repo.private and not inside):
+        if repo is None or repo.kind != self.kind or (repo.private and not inside):
             # The Hub does not say which of both it is.
             raise HubError(401 if user is None else 404, "RepoNotFound", "Repository not found")
         accepted = user in repo.requests and repo.requests[user].status == "accepted"
         if files and repo.gated and not inside and not accepted:
-            message = f"Access to dataset {name} is restricted."
+            message = f"Access to {repo.kind} {name} is restricted."
             raise HubError(401 if user is None else 403, "GatedRepo", message)
         if write and not self.may_write(repo, self.writer(f"writing to {name}")):
             raise HubError(403, None, f"Forbidden: you have no right to write to {name}")

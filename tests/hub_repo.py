@@ -1,4 +1,4 @@
-"""A data set repository as the Hub keeps it: commits, branches, tags, pull requests, large objects, who has access.
+"""A repository as the Hub keeps it: commits, branches, tags, pull requests, large objects, who has access.
 
 Large files (LFS) are git's only as pointers: their bytes lie in `Repo.objects` by SHA-256, wherever they came from,
 and can be deleted from there for good.
@@ -17,7 +17,7 @@ Route = tuple[str, str, Callable[..., None]]
 """A method, a pattern of paths, and the function that answers with the pattern's named groups."""
 REPO = r"(?P<repo>[\w.-]+/[\w.-]+)"
 API = rf"/api/datasets/{REPO}"
-LFS_SUFFIXES = (".parquet", ".mp4", ".arrow", ".png", ".jpg", ".zip", ".npy")
+LFS_SUFFIXES = (".parquet", ".mp4", ".arrow", ".png", ".jpg", ".zip", ".npy", ".safetensors")
 LFS_BYTES = 10 << 20
 GITATTRIBUTES = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS_SUFFIXES).encode()
 
@@ -118,10 +118,11 @@ class Asked:
 
 @dataclass
 class Repo:
-    """A data set repository.
+    """A repository.
 
     Attributes:
         name: "owner/name".
+        kind: "dataset" or "model". Here, unlike there, one name is one repository.
         private: Only its owner, `writers` and `members` know that it is there.
         gated: False, "auto" or "manual": only they, and users whose request was accepted, can read its files.
         members: Names of users that may read it.
@@ -137,6 +138,7 @@ class Repo:
     """
 
     name: str
+    kind: str = "dataset"
     private: bool = False
     gated: bool | str = False
     members: set[str] = field(default_factory=set)
@@ -155,6 +157,11 @@ class Repo:
     def owner(self) -> str:
         """The user or organization that it belongs to."""
         return self.name.split("/")[0]
+
+    @property
+    def page(self) -> str:
+        """The path of its page."""
+        return f"datasets/{self.name}" if self.kind == "dataset" else self.name
 
     def now(self) -> str:
         """A moment later than the one before."""

@@ -6,8 +6,8 @@
     hub.fault("POST", "/commit/", status=503, headers={"Retry-After": "0"}, when="after")
     hub.requests["POST", "commit"]                          # how many were made
 
-It holds data set repositories in memory (`hub_repo.Repo`) and answers what `huggingface_hub` and `datasets` ask:
-reading is in `hub_reads`, writing in `hub_writes`, large files in `hub_uploads`, pull requests in
+It holds repositories of data sets and models in memory (`hub_repo.Repo`) and answers what `huggingface_hub` and
+`datasets` ask: reading is in `hub_reads`, writing in `hub_writes`, large files in `hub_uploads`, pull requests in
 `hub_discussions`, access requests in `hub_access`, who may do what in `hub_handler`. Large files (Parquet and the
 like) are redirected to another host name of this machine, as the Hub's are. `Handler.routes` maps a method and a
 pattern to a function.

@@ -50,7 +50,7 @@ def _object(hub: Hub, repo: Repo, oid: str, size: int, parts: bool) -> dict[str,
         count = -(-size // hub.part_size)
         addresses = {str(part): f"{href}/{part}?key={key}" for part in range(1, count + 1)}
         upload["header"] = {"chunk_size": str(hub.part_size)} | addresses
-    verify = {"href": f"{hub.endpoint}/datasets/{repo.name}.git/info/lfs/verify"}
+    verify = {"href": f"{hub.endpoint}/{repo.page}.git/info/lfs/verify"}
     return told | {"actions": {"upload": upload, "verify": verify}}
 
 

@@ -25,11 +25,12 @@ def create_repo(page: Handler) -> None:
     name = f"{owner}/{asked['name']}"
     if not hub.writes(user, owner):
         raise HubError(403, None, f'You don\'t have the rights to create a dataset under the namespace "{owner}"')
-    address = f"{hub.endpoint}/datasets/{name}"
+    made = Repo(name, asked.get("type") or "model", _private(asked) or False)
+    address = f"{hub.endpoint}/{made.page}"
     if name in hub.repos:
-        raise HubError(409, None, "You already created this dataset repo", url=address)
-    hub.repos[name] = repo = Repo(name, private=_private(asked) or False)
-    repo.commit({".gitattributes": GITATTRIBUTES}, title="initial commit", author=user)
+        raise HubError(409, None, f"You already created this {made.kind} repo", url=address)
+    hub.repos[name] = made
+    made.commit({".gitattributes": GITATTRIBUTES}, title="initial commit", author=user)
     page.reply_json({"url": address, "name": name, "id": git_blob(name.encode())[:24]})
 
 
@@ -41,6 +42,7 @@ def _private(asked: dict[str, Any]) -> bool | None:
 def delete_repo(page: Handler) -> None:
     """DELETE /api/repos/delete."""
     asked = page.json()
+    page.kind = asked.get("type") or "model"
     found = page.find(f"{asked.get('organization') or page.writer()}/{asked['name']}", write=True)
     del page.server_hub.repos[found.name]
     page.reply_json({})
@@ -117,11 +119,11 @@ def commit(page: Handler, repo: str, rev: str) -> None:
     if "create_pr" in page.query:
         pull = open_pull(found, header["summary"], user, "open", found.refs[branch])
         branch = pull.ref
-        said["pullRequestUrl"] = f"{hub.endpoint}/datasets/{repo}/discussions/{pull.num}"
+        said["pullRequestUrl"] = f"{hub.endpoint}/{found.page}/discussions/{pull.num}"
     oid = found.commit(files, branch, header["summary"], header.get("description", ""), user)
     if pull:
         pull.events.append(event(found, "commit", user, {"subject": header["summary"], "oid": oid}))
-    page.reply_json(said | {"commitOid": oid, "commitUrl": f"{hub.endpoint}/datasets/{repo}/commit/{oid}"})
+    page.reply_json(said | {"commitOid": oid, "commitUrl": f"{hub.endpoint}/{found.page}/commit/{oid}"})
 
 
 def _apply(repo: Repo, files: dict[str, bytes], key: str, value: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import huggingface_hub
 from huggingface_hub import constants, errors
@@ -26,6 +26,7 @@ from equime.publishing.repository.retrying import again_after, lost, root, statu
 Answer = TypeVar("Answer")
 MAIN = constants.DEFAULT_REVISION
 DATASET = constants.REPO_TYPE_DATASET
+MODEL = constants.REPO_TYPE_MODEL
 AGAIN = "run the same command again; it goes on where it stopped"
 
 _SIGNED = re.compile(r"(https?://[^\s?]+)\?[^\s'\")>]+")
@@ -33,7 +34,7 @@ _SIGNED = re.compile(r"(https?://[^\s?]+)\?[^\s'\")>]+")
 
 
 class Asking:
-    """A data set repository on the Hub, and how it is asked.
+    """A repository on the Hub, of a data set if a subclass does not say otherwise, and how it is asked.
 
     Args:
         repo: "owner/name".
@@ -45,6 +46,9 @@ class Asking:
     Raises:
         EquimeError: `repo` is no name of a repository, or the token cannot be one.
     """
+
+    kind: ClassVar[str] = DATASET
+    """What the Hub calls a repository of this class."""
 
     def __init__(
         self,
@@ -70,7 +74,7 @@ class Asking:
     @property
     def url(self) -> str:
         """The repository's page."""
-        return f"{self.api.endpoint}/datasets/{self.repo}"
+        return f"{self.api.endpoint}/{'' if self.kind == MODEL else f'{self.kind}s/'}{self.repo}"
 
     def ask(self, asking: Callable[[], Answer], revision: str = MAIN) -> Answer:
         """What a question or step answers, asked again while that can help.
@@ -100,7 +104,7 @@ class Asking:
         """The one line that says what the user can do; the token is not in it."""
         if isinstance(error, errors.GatedRepoError | errors.RevisionNotFoundError):  # which who reads meets, too
             try:
-                with remote.explained(self.repo, revision):
+                with remote.explained(self.repo, revision, self.url):
                     raise error
             except EquimeError as known:
                 return known
@@ -127,8 +131,9 @@ class Asking:
         if lost(error):
             return f"{hub} did not answer in {self.tries} tries ({_first_line(root(error))}): wait, and {AGAIN}"
         if isinstance(error, errors.RepositoryNotFoundError):
+            what = "model" if self.kind == MODEL else "data set"
             return (
-                f"there is no data set {self.repo} at {hub} that this token sees: see how it is spelt, or log in with "
+                f"there is no {what} {self.repo} at {hub} that this token sees: see how it is spelt, or log in with "
                 "`hf auth login` as one who may"
             )
         return f"the Hub refused what was asked of {self.repo}: {_first_line(root(error))}; see {self.url}"

@@ -31,7 +31,7 @@ class StaleError(Exception):
 
 
 class Remote(Reading):
-    """A data set repository on the Hub; the only way in which this package writes there.
+    """A repository on the Hub; the only way in which this package writes there.
 
     Every method asks again where the Hub is busy (408, 429 after what it says in `Retry-After`, 5xx) or the connection
     is lost, and raises `EquimeError` with one line where that does not help. No message holds the token. For the

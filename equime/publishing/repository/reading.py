@@ -18,7 +18,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from equime.errors import EquimeError
 from equime.publishing.manifest import NAME, Manifest
-from equime.publishing.repository.asking import DATASET, MAIN, Asking, quiet
+from equime.publishing.repository.asking import MAIN, Asking, quiet
 from equime.publishing.repository.retrying import status_of
 
 
@@ -43,11 +43,11 @@ class State(NamedTuple):
 
 
 class Reading(Asking):
-    """A data set repository on the Hub, looked at. For the arguments, and what every method raises, see `Asking`."""
+    """A repository on the Hub, looked at. For the arguments, and what every method raises, see `Asking`."""
 
     @property
     def _at(self) -> dict[str, Any]:
-        return {"repo_id": self.repo, "repo_type": DATASET}
+        return {"repo_id": self.repo, "repo_type": self.kind}
 
     def user(self) -> str:
         """Who the token belongs to.
@@ -77,7 +77,7 @@ class Reading(Asking):
     def state(self) -> State | None:
         """The repository now; None where there is none that this token can see."""
         try:
-            info = self.tried(lambda: self.api.dataset_info(self.repo, revision=MAIN))
+            info = self.tried(lambda: self.api.repo_info(**self._at, revision=MAIN))
         except errors.RepositoryNotFoundError as error:
             if status_of(error) == 404:
                 return None
@@ -93,7 +93,7 @@ class Reading(Asking):
 
     def head(self, revision: str) -> str:
         """The commit that a branch, a tag, or a pull request's "refs/pr/N" stands at."""
-        return str(self.ask(lambda: self.api.dataset_info(self.repo, revision=revision), revision).sha)
+        return str(self.ask(lambda: self.api.repo_info(**self._at, revision=revision), revision).sha)
 
     def tree(self, revision: str) -> dict[str, Held]:
         """Every file at a revision, by path, in the order of names."""
