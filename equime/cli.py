@@ -26,6 +26,7 @@ from equime.commands.rebuild import rebuild_flags
 from equime.commands.score import score_flags
 from equime.commands.screen import screen_flags
 from equime.commands.shared import warn
+from equime.commands.spot import spot_flags
 from equime.commands.stages import stage_flags
 from equime.commands.train import train_flags
 from equime.commands.trees import export_flags, import_flags
@@ -109,6 +110,7 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "train": ("an experiment: every fold and seed trained and tested", train_flags),
     "predict": ("clips -> what trained networks answer", predict_flags),
     "evaluate": ("answers -> scores with intervals, and what guessing would score", evaluate_flags),
+    "spot": ("whole clips -> when something happens in them", spot_flags),
     "experiments": ("a set of experiments and their controls -> one table", experiments_flags),
     "doctor": ("what is installed here, and the command for what is not", doctor_flags),
     "demo": ("a small data set from a real face, made, checked and loaded", demo_flags),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equime.action_units import parse
+from equime.cli import main
 from equime.errors import EquimeError
 from equime.face import FaceFinder
 from equime.generators.scene import Still
 from equime.generators.warp import Warp
 from equime.quality.motion import observe
+from equime.recognise.equime_clips import clips
 from equime.recognise.protocols.spotting import Compared, Spotter, SpottingScores, compare, matched, movement, overlaps
+from equime.recognise.spot import spot
 from equime.video import decode, encode
 
 SPANS = st.lists(
@@ -171,3 +176,33 @@ def test_an_expression_is_spotted_in_a_coded_clip_and_its_blink_is_not(still: St
 
 def test_a_face_at_rest_that_blinks_shows_no_expression(still: Still) -> None:
     assert spotted(still, "0", (1500.0, 1660.0, 1850.0), 8) == []
+
+
+# --- a workspace
+
+
+def test_whole_clips_are_looked_at_once(workspace: Path, tmp_path: Path) -> None:
+    samples, keep = clips(workspace).take([0, 1]), tmp_path / "kept.jsonl"
+    found = spot(samples, Spotter(), keep=keep)
+    rows = samples.table.to_pylist()
+    assert list(found.intervals) == [row["sample_id"] for row in rows] and not found.problems
+    for row in rows:
+        coded = [(row["onset"], row["offset"] + 1.0)]
+        assert len(matched(found.intervals[row["sample_id"]], coded)) <= 1
+    counts = found.scores.counts
+    assert counts.hits + counts.missed == 2 and counts.minutes == pytest.approx(2 * 6 / 60)
+    text = keep.read_text()
+    again = spot(samples, Spotter(), keep=keep)
+    assert again.intervals == found.intervals and keep.read_text() == text
+    assert spot(samples, Spotter(threshold=1e9), keep=keep).intervals == {row["sample_id"]: [] for row in rows}
+
+
+def test_the_command_says_it_both_ways(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keep = tmp_path / "kept.jsonl"
+    assert main(["spot", "--data", str(workspace), "--keep", str(keep)]) == 0
+    assert "false alarms a minute" in capsys.readouterr().out
+    assert main(["spot", "--data", str(workspace), "--keep", str(keep), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told["scores"]) == {"f1", "precision", "recall", "false_alarms_per_minute"}
+    assert main(["spot", "--data", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
