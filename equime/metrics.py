@@ -160,8 +160,8 @@ def constant(share: float, classes: int) -> Figures:
     """The scores of always answering one class, in closed form.
 
     Its recall is 1 and its precision the class's share p, so its F1 is 2p / (1 + p) and all others are 0. Published
-    tables should be held against it: p = 0.632 gives accuracy .632, weighted F1 .490 and UF1 .258, which is what three
-    of EquiME's published transfers to SAMM report.
+    tables should be held against it: p = 0.632 gives accuracy .632, weighted F1 .489 and UF1 .258, which is what two of
+    EquiME's four published transfers to SAMM report (UF1 is given for one of them).
 
     Args:
         share: p, the share of the clips that are of that class, 0-1.

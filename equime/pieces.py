@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
@@ -53,7 +52,7 @@ def require_config(config: str) -> None:
 
 def is_folder(where: str | os.PathLike[str]) -> bool:
     """Whether there is such a folder here."""
-    return Path(where).expanduser().is_dir()
+    return os.path.isdir(os.path.expanduser(where))
 
 
 def columns_of(config: str) -> list[str]:

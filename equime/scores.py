@@ -1,7 +1,7 @@
 """The scores of a recogniser with their intervals, beside what answers give that look at no clip.
 
 Why: a table of single numbers says neither whether another thirty subjects would agree nor whether a constant answer
-would do as well. Of the published transfers of EquiME most cells equal a constant answer's to the last digit, which
+would do as well. Of EquiME's eight published transfers three equal a constant answer's to the last digit, which
 weighted F1 hides. So whoever asks for a score gets its interval, both baselines and a flag with it.
 
     scores = Scores.of(truth, predicted, subjects, ("negative", "positive", "surprise"), seeds=seeds)
@@ -203,9 +203,21 @@ class Scores:
         """Whether the whole interval of UF1 lies above what the best constant answer scores."""
         return self.uf1.low > self.majority.uf1
 
+    def rows(self) -> list[tuple[str, Estimate, float, float]]:
+        """Each score's name and estimate, and what `majority` and `stratified` have in its place."""
+        names = zip(("UF1", "UAR", "accuracy", "weighted F1"), Figures._fields, strict=True)
+        parts = self.majority._asdict(), self.stratified._asdict()
+        return [(name, getattr(self, field), *(part[field] for part in parts)) for name, field in names]
+
+    @property
+    def above_guessing(self) -> bool:
+        """Whether it lies above what drawn answers score, too: of even classes that is more than a constant's."""
+        return self.uf1.low > max(self.majority.uf1, self.stratified.uf1)
+
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON-ready values, NaN as None."""
-        found: dict[str, Any] = _plain(asdict(self) | {"above_constant": self.above_constant})
+        above = {"above_constant": self.above_constant, "above_guessing": self.above_guessing}
+        found: dict[str, Any] = _plain(asdict(self) | above)
         return found
 
 

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from equime import catalog, schema, tree_index
 from equime.errors import EquimeError
 from equime.hub_layout import HubLayout
-from equime.pieces import SHARES, Source, in_turn, require_config, runs, typed
+from equime.pieces import SHARES, Source, in_turn, is_folder, require_config, runs, typed
 from equime.table import Table, is_workspace
 from equime.wording import counted
 
@@ -40,8 +40,8 @@ def find(where: str | os.PathLike[str]) -> Source:
     Raises:
         EquimeError: There is no such folder, or nothing in it that this package reads.
     """
-    path = Path(where).expanduser()
-    if not path.is_dir():
+    path = Path(os.path.expanduser(where))
+    if not is_folder(path):
         raise EquimeError(f"no such folder: {path} (expected a workspace, a Hub layout or a released tree)")
     if is_workspace(path):
         return Workspace(path)

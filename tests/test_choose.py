@@ -48,6 +48,13 @@ def test_another_feature_comes_in_the_models_size() -> None:
     assert grown == FrameStack(frames=8, size=32, grey=True)
 
 
+def test_a_network_for_two_frames_gets_onset_and_apex() -> None:
+    assert experiment("mmnet", protocol="loso").feature == FrameStack(frames=2, size=224, around="onset-apex")
+    assert experiment("mmnet", protocol="loso", feature="frame").feature == SingleFrame(size=224, frames=2)
+    other = experiment("mmnet", protocol="loso", settings=["around=expression"]).feature
+    assert other == FrameStack(frames=2, size=224, around="expression")
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_the_sets_are_experiments_that_differ(name: str) -> None:
     lines = chosen(name)

@@ -37,7 +37,7 @@ from equime.recognise.features.face_crop import EYE_LINE, NO_FACE, SIDE, face_vi
 from equime.recognise.features.feature import Feature
 from equime.recognise.features.flow_image import FlowImage
 from equime.recognise.features.frame_stack import FrameStack
-from equime.recognise.features.kinds import KINDS
+from equime.recognise.features.kinds import KINDS, from_description
 from equime.recognise.features.moments import pairs_of
 from equime.recognise.features.normalise import FIXED_SHARE, FIXED_STRAIN, normalised
 from equime.recognise.features.packets import frame_bytes
@@ -264,6 +264,14 @@ def test_raft_is_torchvision_s(tmp_path: Path, square: np.ndarray) -> None:
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(feature))(ROW, seen), made)
     assert feature.describe()["raft"] == "small"
     assert len(feature.describe()["raft_sha256"]) == 64
+    assert from_description(feature.describe(), path) == feature
+    with pytest.raises(EquimeError, match=r"RAFT's flow: give its weights .* by --raft-weights"):
+        from_description(feature.describe())
+    safetensors.save_file(models.raft_small(weights=None).state_dict(), tmp_path / "untrained.safetensors")
+    with pytest.raises(EquimeError, match=r"expected RAFT's weights of sha256 .*, got others: .*untrained.safetensors"):
+        from_description(feature.describe(), tmp_path / "untrained.safetensors")
+    with pytest.raises(EquimeError, match="no flow of RAFT"):
+        from_description(FlowImage().describe(), path)
     safetensors.save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
     for name, said in (("other.safetensors", "RAFT, got"), ("none.safetensors", "no such file")):
         with pytest.raises(EquimeError, match=said):
@@ -351,6 +359,11 @@ def test_stacks_hold_the_frames_they_say(tmp_path: Path) -> None:
     assert shown(FrameStack(frames=5, fps=100, **plain)(row, seen)) == [46, 48, 50, 52, 54]  # type: ignore[arg-type]
     assert shown(FrameStack(frames=4, around="expression", **plain)(row, seen)) == [20, 40, 60, 80]  # type: ignore[arg-type]
     assert shown(FrameStack(frames=3, around="all", **plain)(row, seen)) == [16, 50, 84]  # type: ignore[arg-type]
+    rise = {"around": "onset-apex", **plain}
+    assert shown(FrameStack(frames=2, **rise)(row, seen)) == [20, 50]  # type: ignore[arg-type]
+    assert shown(FrameStack(frames=4, **rise)(row, seen)) == [20, 30, 40, 50]  # type: ignore[arg-type]
+    with pytest.raises(EquimeError, match="apex after the onset, got onset = 320, apex = 320"):
+        FrameStack(frames=2, around="onset-apex")(row | {"apex": 320}, seen)
     stack = FrameStack(frames=5, **plain)(row, seen)  # type: ignore[arg-type]
     less = FrameStack(frames=5, difference=True, **plain)(row, seen)  # type: ignore[arg-type]
     onset = np.moveaxis(picture(20, 32), 2, 0)[:, None] / 255
@@ -434,6 +447,7 @@ def test_every_option_is_recorded(kind: str) -> None:
     assert fields <= set(said)
     assert said["name"] == kind == feature.name
     assert pickle.loads(pickle.dumps(feature)) == feature
+    assert from_description(json.loads(json.dumps(said))) == feature
 
 
 # --- cache and extraction
@@ -594,6 +608,8 @@ def test_no_cache_can_be_kept_there(small: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(EquimeError, match="expected a folder for the cache"):
         extract(clips(small), SMALL, cache=tmp_path / "file")
+    with pytest.raises(EquimeError, match=r"expected a folder for the cache.*; give another --cache"):
+        extract(clips(small), SMALL, cache=tmp_path / "file" / "below")
     with pytest.raises(EquimeError, match="at least one worker"):
         extract(clips(small), SMALL, workers=0)
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equime import schema
+from equime.commands.train import tell_departures
 from equime.errors import EquimeError
 from equime.recognise import samples
 from equime.recognise.protocols import across, folds, groups
@@ -305,6 +306,15 @@ def test_another_variant_of_the_composite_is_said() -> None:
     rows = [r for r in composite() if r["dataset"] != "casme2"]
     (line,) = Cde.departures(table(rows + people("casme2", 5)))
     assert line.startswith("casme2: (15, 5, 5)") and "(88, 32, 25)" in line
+
+
+@pytest.mark.parametrize(("words", "lines"), [("cde", 1), ("real+synthetic:cde", 1), ("loso", 0)])
+def test_a_command_says_that_it_is_another_composite(
+    words: str, lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = table([r for r in composite() if r["dataset"] != "casme2"] + people("casme2", 5))
+    tell_departures(named(words), samples.Samples(data, {}))
+    assert capsys.readouterr().err.count("casme2: (15, 5, 5) negative") == lines
 
 
 def test_the_composite_is_in_three_classes() -> None:

@@ -7,7 +7,9 @@ import hashlib
 import json
 import pickle
 import shutil
+import zipfile
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -327,7 +329,7 @@ def test_a_damaged_sheet_is_one_line(copies: Path, tmp_path: Path, damage: bytes
     assert "\n" not in str(raised.value)
 
 
-CELLS = ("/", "x", "-3", "12.5", "9" * 5000, "#REF!")
+CELLS = ("/", "x", "-3", "12.5", "9" * 5000, datetime(2026, 1, 2))
 
 
 @pytest.mark.parametrize("column", [4, 5, 6])
@@ -338,6 +340,119 @@ def test_no_cell_of_time_stops_a_set(clean: Path, tmp_path: Path, column: int) -
     found = read("casme2", root)
     assert [row[("onset", "apex", "offset")[column - 4]] for row in rows_of(found)] == [None] * len(CELLS)
     assert {problem.line for problem in found.problems if problem.kept} == set(range(2, 8))
+
+
+@pytest.mark.parametrize("cell", ["A" * 10_000, "9" * 5000, 10**9 - 1, -1, 3.5, "=1+1", datetime(2026, 1, 2)])
+def test_no_cell_at_all_stops_a_set(clean: Path, tmp_path: Path, cell: object) -> None:
+    """A billion frames, and a name longer than file systems allow, are problems of their row."""
+    root = tmp_path / "casme2"
+    shutil.copytree(clean, root)
+    columns = enumerate((2, 4, 6, 8, 9), 2)  # clip, onset, offset, units, emotion: of a row each
+    edit(only_sheet(root), lambda sheet: [sheet.cell(line, column, cell) for line, column in columns])
+    found = read("casme2", root)
+    lines = {problem.line for problem in found.problems}
+    assert lines >= {2, 3, 4} and 6 not in lines
+    assert (5 in lines) == (cell != "=1+1")  # never computed: an empty cell, and no units
+    assert 4 <= len(found.samples) <= 5
+    assert max(map(len, said(found).splitlines())) < 1000
+
+
+def test_a_coding_of_units_without_end_is_none(clean: Path, tmp_path: Path) -> None:
+    root = tmp_path / "casme2"
+    shutil.copytree(clean, root)
+    endless = ("(" * 5000, "((" + "+".join(["(1 or 2)"] * 60) + ") or 4)", "9" * 5000)
+    edit(only_sheet(root), lambda sheet: [sheet.cell(row, 8, text) for row, text in enumerate(endless, 2)])
+    found = read("casme2", root)
+    assert [row["action_units"] for row in rows_of(found)[:3]] == [None] * 3
+    assert [problem.what[:49] for problem in found.problems] == [
+        "action units null: expected at most 100 character"
+    ] * 3
+
+
+def test_frames_of_a_billion_do_not_stop_the_six_samm_folders(copies: Path, tmp_path: Path) -> None:
+    root = tmp_path / "samm"
+    shutil.copytree(copies / "samm-0", root)
+    for huge in (10**9 - 1, "9" * 5000):
+        line = openpyxl.load_workbook(only_sheet(root)).worksheets[0].max_row - 1
+        edit(only_sheet(root), lambda sheet, line=line, huge=huge: sheet.cell(line, 6, huge))
+        assert "samm/013/013_1_12" in said(read("samm", root))
+
+
+def test_links_to_nowhere_and_to_themselves_are_no_pictures(clean: Path, tmp_path: Path) -> None:
+    root = tmp_path / "casme2"
+    shutil.copytree(clean, root)
+    folder = root / "CASME2_RAW_selected" / "sub01" / "EP02_01f"
+    for here in (root, folder.parents[1], folder.parent, folder):
+        (here / "img7.jpg").symlink_to("img7.jpg")
+    (folder / "img45.jpg").unlink()
+    (folder / "img45.jpg").symlink_to("nowhere.jpg")
+    (folder / "img46.jpg").unlink()
+    (folder / "img46.jpg").mkdir()
+    found = read("casme2", root)
+    assert [problem.what for problem in found.problems] == [
+        "2 of 11 pictures missing between onset and offset (45, 46)"
+    ]
+
+
+@pytest.mark.parametrize("size", ["A1", "A1:XFD1048576"])
+def test_what_a_workbook_says_of_its_size_does_not_count(clean: Path, tmp_path: Path, size: str) -> None:
+    root = tmp_path / "casme2"
+    shutil.copytree(clean, root)
+    with zipfile.ZipFile(only_sheet(root)) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    assert b'<dimension ref="A1:I7"' in parts[sheet]
+    parts[sheet] = parts[sheet].replace(b'ref="A1:I7"', f'ref="{size}"'.encode())
+    with zipfile.ZipFile(only_sheet(root), "w") as book:
+        for name, content in parts.items():
+            book.writestr(name, content)
+    assert rows_of(read("casme2", root)) == rows_of(read("casme2", clean))
+
+
+def test_a_csv_with_numbers_as_floats_reads_the_same(clean: Path, tmp_path: Path) -> None:
+    root = tmp_path / "casme2"
+    shutil.copytree(clean, root)
+    lines = openpyxl.load_workbook(only_sheet(root)).worksheets[0].iter_rows(values_only=True)
+    floats = [[float(cell) if isinstance(cell, int) else cell for cell in line] for line in lines]
+    only_sheet(root).unlink()
+    with (root / "CASME2-coding.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=";").writerows(floats)
+    assert "1.0;EP02_01f;;42.0;" in (root / "CASME2-coding.csv").read_text(encoding="utf-8-sig")
+    assert rows_of(read("casme2", root)) == rows_of(read("casme2", clean))
+
+
+def test_dates_and_errors_of_an_old_workbook_are_no_frames(clean: Path, tmp_path: Path) -> None:
+    xlwt = pytest.importorskip("xlwt")
+    pytest.importorskip("xlrd")
+    root = tmp_path / "casme2"
+    shutil.copytree(clean, root)
+    book, day = xlwt.Workbook(), xlwt.easyxf(num_format_str="YYYY-MM-DD")
+    sheet = book.add_sheet("coding")
+    lines = openpyxl.load_workbook(only_sheet(root)).worksheets[0].iter_rows(values_only=True)
+    for number, line in enumerate(lines):
+        for place, value in enumerate(line):
+            if (number, place) == (1, 5):
+                sheet.row(number).set_cell_error(place, "#DIV/0!")  # 7, as xlrd gives it
+            elif (number, place) == (2, 5):
+                sheet.write(number, place, datetime(1900, 3, 14), day)  # 74, as xlrd gives it
+            elif (number, place) == (3, 4):
+                sheet.write(number, place, -1)  # -1.0, as xlrd gives it: nobody saw one
+            else:
+                sheet.write(number, place, value)
+    only_sheet(root).unlink()
+    book.save(str(root / "CASME2-coding.xls"))
+    found = read("casme2", root)
+    assert [row["offset"] for row in rows_of(found)[:2]] == [None, None]
+    assert "offset is no frame number ('#DIV/0!')" in said(found)
+    assert "no apex coded ('-1'): null" in said(found)
+    assert "offset is no frame number ('1900-03-14 00:00:00')" in said(found)
+
+
+def test_no_terminal_code_reaches_a_report(clean: Path, tmp_path: Path) -> None:
+    root = tmp_path / "casme2"
+    shutil.copytree(clean, root)
+    edit(only_sheet(root), lambda sheet: sheet.cell(2, 2, "EP\u202e02"))
+    assert "EP\\u202e02" in said(read("casme2", root))
 
 
 def test_no_file_name_leads_out_of_the_set(clean: Path, tmp_path: Path) -> None:
@@ -495,6 +610,12 @@ def test_what_is_no_clip_of_the_composite_is_left_out(copies: Path, tmp_path: Pa
     assert "data set 'mmew' is not of smic, casme2, samm [left out]" in said(found)
     assert "class '3' is none of 0, 1, 2 [left out]" in said(found)
     assert len(found.samples) == 18
+    with pytest.raises(EquimeError, match="frame rates of their own"):
+        read("megc2019", root, fps=30)
+    sheet = root / "combined_3_class2_for_optical_flow.csv"
+    sheet.write_text(sheet.read_text().splitlines()[0] + "\n1,EP01,1,2,3,0,mmew\n")
+    with pytest.raises(EquimeError, match=r"expected clips of MEGC2019 .* the first: megc2019/1/EP01"):
+        read("megc2019", root)
 
 
 def test_recounted_numbers_count_against_a_copy_and_those_of_papers_do_not(copies: Path) -> None:
@@ -528,6 +649,13 @@ def test_the_command_lists_writes_and_checks(tmp_path: Path, capsys: pytest.Capt
     assert "equime: expected CASME II in" in capsys.readouterr().err
     assert main(["data", "example", "casme", str(tmp_path / "casme")]) == 1
     assert "new or empty folder" in capsys.readouterr().err
+    for out, side in (
+        (tmp_path / ("x" * 300), "8"),
+        (only_sheet(tmp_path / "casme") / "x", "8"),
+        (tmp_path / "y", "99999"),
+    ):
+        assert main(["data", "example", "casme", str(out), "--side", side]) == 1
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_reading_changes_nothing_and_is_the_same_each_time(copies: Path) -> None:

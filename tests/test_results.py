@@ -37,11 +37,13 @@ def test_verdicts_follow_the_answers() -> None:
     right, constant = TRUTH.copy(), np.zeros_like(TRUTH)
     drawn = np.random.default_rng(0).integers(0, 3, len(TRUTH))
     half = np.where(np.arange(len(TRUTH)) % 2 == 0, TRUTH, drawn)
-    assert [result(a, "above").sound for a in (right, half, drawn, constant)] == [True, True, True, False]
+    assert [result(a, "above").sound for a in (right, half, drawn, constant)] == [True, True, False, False]
     assert [result(a, "chance").sound for a in (right, half, drawn, constant)] == [False, False, True, True]
     estimates = Estimate(0.2, 0.1, 0.3), Estimate(0.1, -0.1, 0.2), Estimate(0.3, np.nan, np.nan), None
     assert [result(right, "lower", each).sound for each in estimates] == [True, False, False, False]
     assert result(right, "reported").sound is None and result(right, "").sound is None
+    one = Scores.of(TRUTH, drawn, np.zeros_like(TRUTH), CLASSES)  # a single person has no interval
+    assert Result("it", "chance", one).sound is None and Result("it", "above", one).sound is None
 
 
 def test_the_table_says_no_where_it_must() -> None:
@@ -50,7 +52,12 @@ def test_the_table_says_no_where_it_must() -> None:
     assert "180 clips of 20 subjects, 3 classes" in text[0] and "UF1 0.167" in text[0]
     assert text[4].endswith("| above: yes |") and "| 1.000 (1.000 to 1.000) |" in text[4]
     assert text[5].startswith("| it (collapsed in 1 of 1 seeds) |") and text[5].endswith("| above: **NO** |")
-    assert text[6].endswith("|  |")
+    assert text[6].endswith("|  |") and "clips:" not in "".join(text[4:7])
+    few = Result("it", "", Scores.of(TRUTH[:90], TRUTH[:90] * 0, PEOPLE[:90], CLASSES))
+    assert (
+        "| it (collapsed in 1 of 1 seeds) (90 clips: UF1 of one answer 0.167, of drawn ones 0.3"
+        in markdown([result(TRUTH, "above"), few])[5]
+    )
     told = json.loads(json.dumps(result(TRUTH, "lower", Estimate(0.3, np.nan, np.nan)).to_dict()))
     assert told["below_first"] == {"value": 0.3, "low": None, "high": None} and told["sound"] is False
 

@@ -361,8 +361,11 @@ def test_networks_answer_for_strangers_alone(
     seen = refused(predict(sets, run_, out, "casme"))
     assert "no clip to answer for: casme/01/EP01_1: every network of seed 0 was trained on its subject" in seen
     assert not out.exists()
+    for models in ([], ["--model", str(run_), str(run_)]):
+        assert "expected one MODEL" in refused(["predict", *models, *where(sets, "samm"), "--out", str(out)])
     capsys.readouterr()
-    assert main([*predict(sets, run_, out, "casme", "mmew", "samm"), "--json"]) == 0
+    by_name = ["predict", "--model", str(run_), *where(sets, "casme", "mmew", "samm"), "--out", str(out)]
+    assert main([*by_name, "--json"]) == 0
     said = capsys.readouterr()
     assert strict(said.out)["clips"] == 12 and strict(said.out)["unanswered"] == 6
     assert said.err.count("was trained on its subject") == 6

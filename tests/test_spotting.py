@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from equime.generators.warp import Warp
 from equime.quality.motion import observe
 from equime.recognise.equime_clips import clips
 from equime.recognise.protocols.spotting import Compared, Spotter, SpottingScores, compare, matched, movement, overlaps
+from equime.recognise.samples import FIELDS
 from equime.recognise.spot import spot
 from equime.video import decode, encode
 
@@ -195,6 +198,18 @@ def test_whole_clips_are_looked_at_once(workspace: Path, tmp_path: Path) -> None
     again = spot(samples, Spotter(), keep=keep)
     assert again.intervals == found.intervals and keep.read_text() == text
     assert spot(samples, Spotter(threshold=1e9), keep=keep).intervals == {row["sample_id"]: [] for row in rows}
+
+
+def test_two_expressions_of_one_clip_are_scored_in_one_clip(workspace: Path, tmp_path: Path) -> None:
+    samples, keep = clips(workspace).take([0, 0]), tmp_path / "kept.jsonl"
+    rows = samples.table.to_pylist()
+    rows[1] |= {"onset": rows[0]["offset"] + 20, "offset": rows[0]["offset"] + 30}
+    both = spot(dataclasses.replace(samples, table=pa.Table.from_pylist(rows, schema=FIELDS)), Spotter(), keep=keep)
+    one = spot(samples.take([0]), Spotter(), keep=keep)
+    assert both.clips == one.clips == 1 and both.intervals == one.intervals
+    assert both.scores.counts.minutes == one.scores.counts.minutes == pytest.approx(6 / 60)
+    assert both.scores.counts.hits + both.scores.counts.missed == 2
+    assert both.scores.counts.hits + both.scores.counts.false_alarms == sum(map(len, one.intervals.values()))
 
 
 def test_the_command_says_it_both_ways(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,15 @@ import argparse
 from typing import TYPE_CHECKING
 
 from equime.commands.shared import say
-from equime.commands.train import add_data_flags, add_run_flags, cache_of, opened, warnings_told
+from equime.commands.train import (
+    add_data_flags,
+    add_run_flags,
+    cache_of,
+    opened,
+    tell_departures,
+    tell_problems,
+    warnings_told,
+)
 from equime.errors import EquimeError
 from equime.options import path_argument
 
@@ -49,11 +57,13 @@ def _experiments(options: argparse.Namespace) -> int:
     samples, cache = with_kernels(opened(options), options.data), cache_of(options, options.out)
     if samples.table["variant"].null_count == len(samples):
         lines = tuple(line for line in lines if not isinstance(line.experiment.protocol, VariantToVariant))
+    tell_departures(lines[0].experiment.protocol, samples)
     with warnings_told():
         found = results(lines, samples, options.out, cache=cache, workers=options.workers, device=where)
     text = "\n".join([*markdown(found), *published_lines(lines[0].experiment.protocol.name)])
     if not is_first():
         return 0
+    tell_problems(list(dict.fromkeys(line for result in found for line in result.problems)))
     write_atomically(options.out / "results.md", f"{text}\n".encode())
     say(options, text, {"set": options.set, "results": [result.to_dict() for result in found]})
     return 0 if all(result.sound is not False for result in found) else 1

@@ -6,14 +6,19 @@ import argparse
 
 from equime.commands.shared import say
 from equime.commands.train import add_data_flags, add_run_flags, cache_of, opened, tell_problems
+from equime.errors import EquimeError
 from equime.options import path_argument
+
+MODEL = "a run's folder, or OWNER/NAME[@REVISION] on the Hub"
 
 
 def predict_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of `equime predict`."""
-    parser.add_argument("model", metavar="MODEL", help="a run's folder, or OWNER/NAME[@REVISION] on the Hub")
+    parser.add_argument("model", metavar="MODEL", help=MODEL).required = False
+    parser.add_argument("--model", dest="named", metavar="MODEL", help="the same, by name")
     add_data_flags(parser)
     parser.add_argument("--out", type=path_argument, required=True, metavar="PARQUET", help="where the answers go")
+    parser.add_argument("--raft-weights", type=path_argument, metavar="FILE", help="for networks that read RAFT's flow")
     add_run_flags(parser)
     parser.set_defaults(command=_predict)
 
@@ -29,13 +34,17 @@ def _predict(options: argparse.Namespace) -> int:
     from equime.recognise import predictions
     from equime.recognise.predict import predict
 
+    given = [model for model in (options.model, options.named) if model is not None]
+    if len(given) != 1:
+        raise EquimeError(f"expected one MODEL, {MODEL}; got {given}")
     where = str(device(options.device, extra="recognise"))
     found = predict(
-        options.model,
+        given[0],
         opened(options),
         cache=cache_of(options, options.out),
         workers=options.workers,
         device=where,
+        raft_weights=options.raft_weights,
     )
     tell_problems(found.problems)
     predictions.write(options.out, found.predictions, {"model": found.model, "networks": found.networks})

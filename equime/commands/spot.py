@@ -31,6 +31,6 @@ def _spot(options: argparse.Namespace) -> int:
         for name, estimate in vars(found.scores).items()
         if name != "counts"
     }
-    facts = {"scores": scores, "counts": vars(found.scores.counts), "problems": found.problems}
+    facts = {"clips": found.clips, "scores": scores, "counts": vars(found.scores.counts), "problems": found.problems}
     say(options, "\n".join(lines(found)), facts | {"intervals": found.intervals})
     return 0

@@ -15,6 +15,7 @@ from equime.errors import EquimeError
 from equime.options import add_flags, path_argument
 
 if TYPE_CHECKING:
+    from equime.recognise.protocols.folds import Protocol
     from equime.recognise.samples import Samples
     from equime.recognise.training.experiment import Experiment
 
@@ -80,6 +81,14 @@ def tell_problems(problems: Sequence[str]) -> None:
         warn(f"and {len(problems) - SHOWN_PROBLEMS} more")
 
 
+def tell_departures(protocol: Protocol, samples: Samples) -> None:
+    """Why scores cannot be compared with the challenge's, where the protocol is the challenge's."""
+    from equime.recognise.protocols.across import Cde
+
+    if "cde" in protocol.name.split(":"):
+        tell_problems(Cde.departures(samples.table))
+
+
 @contextlib.contextmanager
 def warnings_told() -> Iterator[None]:
     """Warnings of the block as lines for people, without the line of code that they came from."""
@@ -102,6 +111,7 @@ def _train(options: argparse.Namespace) -> int:
     remote = _surveyed(options)
     chosen, where = _chosen(options), str(device(options.device, extra="recognise"))
     samples = opened(options)
+    tell_departures(chosen.protocol, samples)
     with warnings_told():
         outcome = run(
             chosen,

@@ -61,7 +61,7 @@ def open_data(where: Sequence[str], *, split: str | None = None, apex: Apex = "p
 
 def _named(text: str) -> tuple[str, str]:
     """The name and the path of "NAME=PATH"; a path alone is EquiME's."""
-    name, sign, path = text.partition("=") if not Path(text).exists() else (DATASET, "=", text)
+    name, sign, path = text.partition("=") if not os.path.exists(text) else (DATASET, "=", text)
     if not sign:
         name, path = DATASET, text
     if name not in (*SETS, DATASET) or not path:

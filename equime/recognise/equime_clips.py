@@ -28,17 +28,16 @@ from equime.clip import Apex
 from equime.errors import EquimeError
 from equime.pieces import Source, is_folder
 from equime.recognise.readers import labels
-from equime.recognise.samples import FIELDS, Array, Row, Samples
+from equime.recognise.samples import FIELDS, MOMENTS, Array, Row, Samples
 
 DATASET: Final = "equime"
 PERCEIVED: Final = ("gender", "age", "race")
-_MOMENTS: Final = ("onset", "apex", "offset")
 _SEEN: Final = ("num_frames", "fps", "sha256", "size_bytes", "generate_error")
 _COLUMNS: Final = (
     *("clip_id", "subject_id", "emotion", "control", "action_units", "split", "accepted", *_SEEN),
-    *_MOMENTS,
-    *(f"{moment}_ms" for moment in _MOMENTS),
-    *(f"measured_{moment}_ms" for moment in _MOMENTS),
+    *MOMENTS,
+    *(f"{moment}_ms" for moment in MOMENTS),
+    *(f"measured_{moment}_ms" for moment in MOMENTS),
     *(*PERCEIVED, *(f"source_{name}" for name in PERCEIVED)),
 )
 
@@ -140,7 +139,7 @@ class ClipPictures:
         if data is None:
             raise EquimeError(f"no video: {self._row['generate_error'] or 'its file cannot be read'}")
         expected = self._row["sha256"]
-        if expected and self._sha256(data) != expected:
+        if expected and video.sha256(data) != expected:
             raise EquimeError(f"the video is damaged: expected sha256 {expected[:12]}..., got another")
         return bytes(data)
 
@@ -155,12 +154,8 @@ class ClipPictures:
 
     def digest(self, numbers: Sequence[int]) -> str:
         """The sha256 of the file, whichever frames are meant."""
-        return self._sha256(self.data)
-
-    def _sha256(self, data: bytes) -> str:
-        if not hasattr(self, "_hash"):
-            self._hash = video.sha256(data)
-        return self._hash
+        data = self.data  # of the row's hash, where it has one
+        return str(self._row["sha256"] or video.sha256(data))
 
 
 def _source(where: str | os.PathLike[str]) -> Source:
@@ -213,8 +208,8 @@ def _sample(row: Mapping[str, Any], split: str, apex: Apex, piece: int) -> dict[
 
 def _times(row: Mapping[str, Any], apex: Apex) -> dict[str, Any]:
     """onset, apex, offset as frames of the clip, and `apex_from`; nulls where there are none."""
-    found = [_frame(row, moment, apex) for moment in _MOMENTS]
-    return dict(zip(_MOMENTS, found, strict=True)) | {"apex_from": None if found[1] is None else apex}
+    found = [_frame(row, moment, apex) for moment in MOMENTS]
+    return dict(zip(MOMENTS, found, strict=True)) | {"apex_from": None if found[1] is None else apex}
 
 
 def _frame(row: Mapping[str, Any], moment: str, apex: Apex) -> int | None:

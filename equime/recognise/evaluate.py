@@ -48,13 +48,7 @@ def lines(scores: Scores) -> list[str]:
         f"{counted(clips, 'clip')} of {counted(scores.subjects, 'subject')}, {counted(scores.seeds, 'seed')}",
         f"{'':14}{'score':>8}{'95 % over subjects':>22}{'majority':>10}{'stratified':>12}",
     ]
-    rows = [
-        ("UF1", scores.uf1, scores.majority.uf1, scores.stratified.uf1),
-        ("UAR", scores.uar, scores.majority.uar, scores.stratified.uar),
-        ("accuracy", scores.accuracy, scores.majority.accuracy, scores.stratified.accuracy),
-        ("weighted F1", scores.weighted_f1, scores.majority.weighted_f1, scores.stratified.weighted_f1),
-    ]
-    body = [f"{name:14}{e.value:8.3f}{_span(e):>22}{low:10.3f}{drawn:12.3f}" for name, e, low, drawn in rows]
+    body = [f"{name:14}{e.value:8.3f}{_span(e):>22}{one:10.3f}{drawn:12.3f}" for name, e, one, drawn in scores.rows()]
     spread = [] if np.isnan(scores.uf1_sd) else [f"UF1 from seed to seed: standard deviation {scores.uf1_sd:.3f}"]
     return [*head, *body, *spread, *_verdict(scores), "", *_by_class(scores)]
 
@@ -68,6 +62,8 @@ def _verdict(scores: Scores) -> list[str]:
         return [f"COLLAPSED in {scores.collapsed} of {scores.seeds} seeds: nearly the same answer to every clip"]
     if not scores.above_constant:
         return ["not shown to be better than always giving the best constant answer"]
+    if not scores.above_guessing:
+        return ["not shown to be better than answers drawn with the classes' shares"]
     return []
 
 

@@ -52,7 +52,13 @@ class Answers:
 
 
 def predict(
-    model: str | Path, samples: Samples, *, cache: Path | None = None, workers: int = 1, device: str = "cpu"
+    model: str | Path,
+    samples: Samples,
+    *,
+    cache: Path | None = None,
+    workers: int = 1,
+    device: str = "cpu",
+    raft_weights: Path | None = None,
 ) -> Answers:
     """Predict the classes of samples.
 
@@ -62,6 +68,7 @@ def predict(
         cache: Folder of features.
         workers: Processes that make features.
         device: "cpu", "cuda", "cuda:N".
+        raft_weights: For networks that read RAFT's flow: the file of its weights.
 
     Raises:
         EquimeError: No networks there, networks that were changed or differ in what they take, no clip to answer for.
@@ -69,7 +76,7 @@ def predict(
     where = located(model)
     networks = _networks(where.folder)
     made = networks[0][1]
-    found = extract(samples, from_description(made.feature), cache=cache, workers=workers)
+    found = extract(samples, from_description(made.feature, raft_weights), cache=cache, workers=workers)
     about = samples.take(found.kept).table
     seeds = sorted({each.seed for _, each in networks})
     tables, problems = [], list(found.problems)
@@ -121,8 +128,8 @@ def hashes(model: Path) -> list[tuple[Path, str]]:
             raise EquimeError(f"{listed} does not list the hashes of networks: fetch the model again") from error
         return named
     jobs = sorted(model.glob(f"jobs/*/{ANSWERS}"))
-    hashes = [(job.with_name(WEIGHTS), predictions.read(job)[1].get("weights")) for job in jobs]
-    return [(path, sha256) for path, sha256 in hashes if sha256 is not None]
+    recorded = [(job.with_name(WEIGHTS), predictions.read(job)[1].get("weights")) for job in jobs]
+    return [(path, sha256) for path, sha256 in recorded if sha256 is not None]
 
 
 def _averaged(networks: Sequence[tuple[Any, Any]], x: Array, about: pa.Table, device: str) -> tuple[Array, Array]:

@@ -41,6 +41,7 @@ class Result:
         below: By how much UF1 is below the first line's, on the same clips, with its interval; None where the clips
             differ.
         out: The run's folder; None where nothing was trained.
+        problems: A line for each sample that was left out, and why.
     """
 
     name: str
@@ -48,16 +49,20 @@ class Result:
     scores: Scores
     below: Estimate | None = None
     out: Path | None = None
+    problems: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool | None:
-        """Whether it came out as a sound experiment does; None where nothing is expected.
+        """Whether it came out as a sound experiment does; None where nothing is expected, or nothing can be said.
 
-        "above": the interval of UF1 is above the best constant answer's, and no seed collapsed; "chance": the interval
-        does not lie above what answers drawn with the classes' shares score; "lower": it is below the first line's.
+        "above": the interval of UF1 is above all guessing's, and no seed collapsed; "chance": the interval
+        does not lie above what answers drawn with the classes' shares score, so that nothing is *shown* to be left
+        (how little, its upper end says); "lower": the interval of the difference to the first line's lies above 0.
         """
+        if self.expected in ("above", "chance") and np.isnan(self.scores.uf1.low):  # one subject has no interval
+            return None
         if self.expected == "above":
-            return self.scores.above_constant and not self.scores.collapsed
+            return self.scores.above_guessing and not self.scores.collapsed
         if self.expected == "chance":
             return self.scores.uf1.low <= self.scores.stratified.uf1
         if self.expected == "lower":
@@ -67,8 +72,9 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         below = self.below and {n: None if np.isnan(v) else v for n, v in self.below._asdict().items()}
-        told = {"name": self.name, "expected": self.expected, "sound": self.sound, "below_first": below}
-        return told | {"run": None if self.out is None else str(self.out), "scores": self.scores.to_dict()}
+        told: dict[str, Any] = {"name": self.name, "expected": self.expected, "sound": self.sound, "below_first": below}
+        told |= {"run": None if self.out is None else str(self.out), "problems": list(self.problems)}
+        return told | {"scores": self.scores.to_dict()}
 
 
 def results(
@@ -90,21 +96,20 @@ def results(
         EquimeError: What `run` raises.
     """
     how: dict[str, Any] = {"cache": cache, "workers": workers, "device": device}
-    outcomes = [
-        run(line.experiment, samples, out / _folder(line), weights=line is lines[0], **how).predictions
-        for line in lines
-    ]
+    ran = [run(line.experiment, samples, out / _folder(line), weights=line is lines[0], **how) for line in lines]
+    first = ran[0].predictions
     found = [
         Result(
             line.experiment.title,
             line.expected,
-            evaluate(answers),
-            None if line is lines[0] else _below(outcomes[0], answers),
-            out / _folder(line),
+            evaluate(outcome.predictions),
+            None if line is lines[0] else _below(first, outcome.predictions),
+            outcome.out,
+            outcome.problems,
         )
-        for line, answers in zip(lines, outcomes, strict=True)
+        for line, outcome in zip(lines, ran, strict=True)
     ]
-    return found + _known(lines[0], outcomes[0], samples.table)
+    return found + _known(lines[0], first, samples.table)
 
 
 def _folder(line: Line) -> str:
@@ -159,20 +164,23 @@ def markdown(found: Sequence[Result]) -> list[str]:
     return [
         head,
         "",
-        "| | UF1 | UAR | accuracy | below the first | expected |",
+        "| | UF1 | UAR | accuracy | UF1 below the first | expected |",
         "|---|---|---|---|---|---|",
-        *map(_row, found),
+        *(_row(result, first) for result in found),
+        "",
+        "*above*: the interval of UF1 lies above all guessing's, and no seed collapsed; *chance*: it does not "
+        "lie above that of drawn answers; *lower*: the interval of the difference to the first line lies above 0.",
     ]
 
 
-def _row(result: Result) -> str:
+def _row(result: Result, first: Scores) -> str:
     scores = result.scores
     sound = {True: "yes", False: "**NO**", None: ""}[result.sound]
     expected = f"{result.expected}: {sound}" if sound else result.expected
-    collapsed = f" (collapsed in {scores.collapsed} of {scores.seeds} seeds)" if scores.collapsed and sound else ""
+    collapsed = f" (collapsed in {scores.collapsed} of {scores.seeds} seeds)" if scores.collapsed else ""
     below = "" if result.below is None else _span(result.below)
     cells = (
-        result.name + collapsed,
+        result.name + collapsed + ("" if scores.support == first.support else _other_clips(scores)),
         _span(scores.uf1),
         _span(scores.uar),
         f"{scores.accuracy.value:.3f}",
@@ -180,6 +188,12 @@ def _row(result: Result) -> str:
         expected,
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _other_clips(scores: Scores) -> str:
+    """What the table's first words say of the first line's clips, for a line of others."""
+    guessing = f"UF1 of one answer {scores.majority.uf1:.3f}, of drawn ones {scores.stratified.uf1:.3f}"
+    return f" ({sum(scores.support):,} clips: {guessing})"
 
 
 def _span(estimate: Estimate) -> str:

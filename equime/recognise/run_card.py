@@ -106,6 +106,8 @@ def _verdict(scores: Scores) -> list[str]:
         return [f"**Collapsed in {scores.collapsed} of {scores.seeds} seeds**: nearly one answer to every clip."]
     if not scores.above_constant:
         return ["**Not shown to be better than always giving the best constant answer.**"]
+    if not scores.above_guessing:
+        return ["**Not shown to be better than answers drawn with the classes' shares.**"]
     return []
 
 
@@ -154,15 +156,7 @@ def _options(values: Mapping[str, Any]) -> str:
 
 
 def _scores(run: Mapping[str, Any], scores: Scores) -> str:
-    rows = [
-        (name, _estimate(found), number(low), number(drawn))
-        for name, found, low, drawn in (
-            ("UF1", scores.uf1, scores.majority.uf1, scores.stratified.uf1),
-            ("UAR", scores.uar, scores.majority.uar, scores.stratified.uar),
-            ("accuracy", scores.accuracy, scores.majority.accuracy, scores.stratified.accuracy),
-            ("weighted F1", scores.weighted_f1, scores.majority.weighted_f1, scores.stratified.weighted_f1),
-        )
-    ]
+    rows = [(name, _estimate(found), number(one), number(drawn)) for name, found, one, drawn in scores.rows()]
     spread = f" Standard deviation of UF1 over the seeds: {number(scores.uf1_sd)}." if scores.seeds > 1 else ""
     return "\n\n".join(
         [

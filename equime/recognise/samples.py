@@ -31,6 +31,8 @@ THREE: Final = ("negative", "positive", "surprise")
 """The classes of MEGC2019's composite."""
 OBJECTIVE: Final = ("I", "II", "III", "IV", "V", "VI", "VII")
 """The classes by action units of Davison et al. (arXiv 1708.07549)."""
+MOMENTS: Final = ("onset", "apex", "offset")
+"""The coded times of an expression, in their order."""
 TARGETS: Final = ("emotion3", "emotion5", "objective", "emotion")
 """The columns that can be learnt."""
 

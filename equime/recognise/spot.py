@@ -5,7 +5,8 @@
 
     equime spot --data ws --keep spotted.jsonl
 
-Each clip is looked at once: its intervals go into the file, and the same command goes on where it was stopped.
+Each clip is looked at once: its intervals go into the file, and the same command goes on where it was stopped. Rows
+that show the same pictures are the expressions of one long clip, which is scored once.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from equime.quality.motion import observe
 from equime.recognise.protocols.folds import people
 from equime.recognise.protocols.spotting import Compared, Spotter, SpottingScores, compare, movement
 from equime.recognise.samples import Pictures, Row, Samples
+from equime.wording import counted
 
 VERSION: Final = 1
 Interval = tuple[float, float]
@@ -37,14 +39,29 @@ class Spotted:
     """What was found.
 
     Attributes:
+        clips: How many were looked at.
         intervals: sample_id -> (onset, offset) in frames from the clip's first, in order of time.
         scores: Against the planned or coded ones.
         problems: A line for each clip that could not be looked at; they are not scored.
     """
 
+    clips: int
     intervals: dict[str, list[Interval]]
     scores: SpottingScores
     problems: tuple[str, ...]
+
+
+@dataclass
+class _Clip:
+    """What was found in a clip, how long it is, and what is coded in it so far."""
+
+    subject: str
+    found: list[Interval]
+    minutes: float
+    coded: list[Interval]
+
+    def compared(self) -> Compared:
+        return compare(self.found, list(dict.fromkeys(self.coded)), self.minutes)
 
 
 def spot(samples: Samples, spotter: Spotter, *, keep: Path | None = None) -> Spotted:
@@ -61,9 +78,8 @@ def spot(samples: Samples, spotter: Spotter, *, keep: Path | None = None) -> Spo
     ledger, finder = Ledger(keep), FaceFinder()
     finder.load()
     intervals: dict[str, list[Interval]] = {}
-    compared: list[Compared] = []
-    subjects, problems = [], []
-    who = people(samples.table)
+    clips: dict[tuple[str, str], _Clip] = {}
+    problems, who = [], people(samples.table).tolist()
     for position, row, pictures in tqdm(_opened(samples), "spot", len(samples), unit="clip", disable=None, smoothing=0):
         try:
             key = key_of(VERSION, asdict(spotter), row["fps"], pictures.digest(pictures.numbers))
@@ -74,11 +90,12 @@ def spot(samples: Samples, spotter: Spotter, *, keep: Path | None = None) -> Spo
         mine = [(float(onset), float(offset)) for onset, offset in kept["found"]]
         intervals[row["sample_id"]] = mine
         minutes = len(pictures.numbers) / row["fps"] / 60
-        compared.append(compare(mine, _coded(row, pictures), minutes))
-        subjects.append(who[position])
-    if not compared:
+        clip = clips.setdefault((who[position], key), _Clip(who[position], mine, minutes, []))
+        clip.coded += _coded(row, pictures)
+    if not clips:
         raise EquimeError(f"no clip could be looked at; the first: {problems[0] if problems else 'there is none'}")
-    return Spotted(intervals, SpottingScores.of(compared, subjects), tuple(problems))
+    compared, subjects = zip(*((clip.compared(), clip.subject) for clip in clips.values()), strict=True)
+    return Spotted(len(clips), intervals, SpottingScores.of(compared, subjects), tuple(problems))
 
 
 def _opened(samples: Samples) -> Iterator[tuple[int, Row, Pictures]]:
@@ -113,7 +130,7 @@ def lines(found: Spotted) -> list[str]:
     named = {"F1": scores.f1, "precision": scores.precision, "recall": scores.recall}
     named["false alarms a minute"] = scores.false_alarms_per_minute
     return [
-        f"{len(found.intervals)} clips, {counts.minutes:.1f} minutes: {counts.hits} found, {counts.missed} missed, "
+        f"{counted(found.clips, 'clip')}, {counts.minutes:.1f} minutes: {counts.hits} found, {counts.missed} missed, "
         f"{counts.false_alarms} false alarms",
         *(f"{name:22}{_said(estimate)}" for name, estimate in named.items()),
     ]

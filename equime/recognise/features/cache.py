@@ -9,6 +9,7 @@ Files are written under another name and renamed: what has its name is whole. Th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -24,9 +25,9 @@ import numpy as np
 from equime.errors import EquimeError
 from equime.one_line import one_line
 from equime.recognise.features.feature import Feature, Made
-from equime.recognise.samples import Pictures, Row
+from equime.recognise.samples import MOMENTS, Pictures, Row
 
-TIMES: Final = ("fps", "onset", "apex", "offset")
+TIMES: Final = ("fps", *MOMENTS)
 """The columns of a row that decide which frames are taken."""
 
 
@@ -85,4 +86,5 @@ class Cache:
                 f"cannot keep features in {one_line(self.folder)}: {error.strerror}; give another --cache"
             ) from error
         finally:
-            unfinished.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                unfinished.unlink()

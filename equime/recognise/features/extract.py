@@ -65,14 +65,24 @@ def extract(samples: Samples, feature: Feature, *, cache: Path | None = None, wo
     """
     if workers < 1:
         raise EquimeError(f"expected at least one worker, got {workers = }")
-    if cache is not None and cache.exists() and not cache.is_dir():
-        raise EquimeError(f"expected a folder for the cache, got a file: {one_line(cache)}")
+    if cache is not None:
+        _make(cache)
     work = Extraction(samples, feature, None if cache is None else Cache(cache, feature))
     outcomes: list[Outcome] = []
     with tqdm(total=len(samples), desc=feature.name, unit="clip", disable=None, smoothing=0) as bar:
         for part in _parts_done(work, workers, bar.update):
             outcomes += part
     return _gathered(samples, feature, sorted(outcomes, key=lambda outcome: outcome.position))
+
+
+def _make(cache: Path) -> None:
+    """Say before the first hour, not after it, that nothing can be kept."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EquimeError(
+            f"expected a folder for the cache, got {one_line(cache)} ({error.strerror}); give another --cache"
+        ) from error
 
 
 def _parts_done(work: Extraction, workers: int, tick: Callable[[int], Any]) -> Iterator[list[Outcome]]:

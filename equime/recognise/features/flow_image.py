@@ -73,7 +73,7 @@ class FlowImage(Feature):
         if self.method == "raft" and (self.raft_weights is None or self.side % 8):
             raise EquimeError(
                 "RAFT needs raft_weights, a safetensors file on this machine, and a side that 8 divides, got "
-                f"{self.raft_weights = }, {self.side = }"
+                f"raft_weights = {self.raft_weights}, side = {self.side}"
             )
 
     @property

@@ -1,6 +1,7 @@
 """A sample as frames in time, on a clock of milliseconds: what video models read.
 
     FrameStack(frames=16, size=112)(row, pictures)          # float32 (3, 16, 112, 112), 0 to 1
+    FrameStack(frames=2, around="onset-apex")(row, pictures)        # the onset and the apex
 
 Why a clock: see `features.clock`. `fps=0` takes a camera's own frames in a row, as most published code does.
 """
@@ -19,9 +20,10 @@ from equime.options import option
 from equime.recognise.features.clock import around, middles, nearest, spread
 from equime.recognise.features.face_crop import face_view
 from equime.recognise.features.feature import Feature, Made, coded, one_thread, read, require, require_one_of
+from equime.recognise.features.moments import onset_and_apex
 from equime.recognise.samples import Array, Pictures, Row
 
-Around = Literal["apex", "expression", "all"]
+Around = Literal["apex", "expression", "onset-apex", "all"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class FrameStack(Feature):
 
     frames: int = option(16, help="how many")
     size: int = option(64, help="their height and width")
-    around: Around = option("apex", help="in a row around the apex, from onset to offset, or over all pictures")
+    around: Around = option(
+        "apex", help="in a row around the apex, onset to offset, onset to apex, or over all pictures"
+    )
     fps: float = option(24.0, help="frames a second of the clock; 0 is the camera's own", when=("around", "apex"))
     grey: bool = option(False, help="one channel in place of three")
     difference: bool = option(False, help="less the onset's frame (the first one, where no onset is coded)")
@@ -57,7 +61,7 @@ class FrameStack(Feature):
         """The frames of the stack, in order, repeated where there are too few.
 
         Raises:
-            EquimeError: No picture, or a moment that is not coded.
+            EquimeError: No picture, a moment that is not coded, or an apex that does not come after its onset.
         """
         if not len(numbers):
             raise EquimeError("no picture")
@@ -65,6 +69,8 @@ class FrameStack(Feature):
             places = middles(numbers, self.frames)
         elif self.around == "expression":
             places = spread(coded(row, "onset", numbers), coded(row, "offset", numbers), self.frames)
+        elif self.around == "onset-apex":
+            places = spread(*onset_and_apex(row, numbers), self.frames)
         else:
             step = row["fps"] / self.fps if self.fps else 1.0
             places = around(numbers, coded(row, "apex", numbers), self.frames, step)

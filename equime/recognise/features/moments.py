@@ -64,15 +64,29 @@ def needed(row: Row, numbers: Sequence[int], apex: Apex, onset: Onset) -> list[i
     if apex == "coded" and row["apex"] is None:
         raise EquimeError("no apex is coded; apex='largest' looks for one")
     if apex != "largest" and row["apex"] is not None:
-        top = coded(row, "apex", numbers)
-        if top <= first:
-            raise EquimeError(f"expected the apex after the onset, got onset = {first}, apex = {top}")
-        return [first, top]
+        return [first, _apex_after(first, row, numbers)]
     last = numbers[-1] if row["offset"] is None else row["offset"]
     found = [number for number in numbers if first <= number <= last]
     if len(found) < 2:
         raise EquimeError(f"no frame after the onset {first} to look for an apex in")
     return found
+
+
+def onset_and_apex(row: Row, numbers: Sequence[int]) -> tuple[int, int]:
+    """The coded frames of both.
+
+    Raises:
+        EquimeError: One that is not coded or has no picture, or an apex that does not come after the onset.
+    """
+    first = coded(row, "onset", numbers)
+    return first, _apex_after(first, row, numbers)
+
+
+def _apex_after(first: int, row: Row, numbers: Sequence[int]) -> int:
+    top = coded(row, "apex", numbers)
+    if top <= first:
+        raise EquimeError(f"expected the apex after the onset, got onset = {first}, apex = {top}")
+    return top
 
 
 def moments(row: Row, pictures: Pictures, apex: Apex, onset: Onset, finder: FaceFinder) -> tuple[int, int]:

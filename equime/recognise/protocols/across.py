@@ -23,16 +23,17 @@ from equime.options import option
 from equime.recognise import samples
 from equime.recognise.protocols.folds import Fold, Protocol, column, made, usable
 from equime.recognise.protocols.subjects import Loso
+from equime.recognise.readers.composite import MEGC2019
 
 Array = npt.NDArray[Any]
 
 SYNTHETIC: Final = ("equime", "mie-x")
 """Data sets that were generated: they are never tested on where real clips are."""
 
-COMPOSITE: Final[Mapping[str, tuple[int, int, int]]] = MappingProxyType(
-    {"smic-hs": (70, 51, 43), "casme2": (88, 32, 25), "samm": (92, 26, 15)}
+COMPOSITE: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
+    {name: tuple(clips[kind] for kind in samples.THREE) for name, clips in MEGC2019.published.by_set.items()}
 )
-"""MEGC 2019's 442 clips of 68 subjects: negative, positive and surprise of each set (See et al. 2019)."""
+"""Of each set of MEGC 2019's composite: its clips that are negative, positive and surprise."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,7 @@ class CrossSet:
 
 @dataclass(frozen=True)
 class SyntheticToReal:
-    """Trained on the generated clips, tested on every real one, in one fold."""
-
-    synthetic: tuple[str, ...] = option(SYNTHETIC, help="data sets that were generated")
+    """Trained on the clips of the data sets in `SYNTHETIC`, tested on every other one, in one fold."""
 
     @property
     def name(self) -> str:
@@ -136,7 +135,7 @@ class SyntheticToReal:
 
     def folds(self, table: pa.Table, labels: Array) -> list[Fold]:
         """See `folds.Protocol`."""
-        kept, made_up = usable(table, labels), _synthetic(table, self.synthetic)
+        kept, made_up = usable(table, labels), _synthetic(table)
         return made(self.name, table, labels, [("real", kept & made_up, kept & ~made_up)])
 
 
@@ -149,7 +148,6 @@ class RealPlusSynthetic:
     """
 
     real: Protocol = option(Loso(), help="how the real clips are split")
-    synthetic: tuple[str, ...] = option(SYNTHETIC, help="data sets that were generated")
 
     @property
     def name(self) -> str:
@@ -162,10 +160,10 @@ class RealPlusSynthetic:
         Raises:
             EquimeError: No generated clips, or what `real` raises.
         """
-        made_up = _synthetic(table, self.synthetic)
+        made_up = _synthetic(table)
         more = usable(table, labels) & made_up
         if not more.any():
-            raise EquimeError(f"expected clips of {' or '.join(self.synthetic)} to add, got {sorted(_sets(table))}")
+            raise EquimeError(f"expected clips of {' or '.join(SYNTHETIC)} to add, got {sorted(_sets(table))}")
         inner = self.real.folds(table, np.where(made_up, -1, labels))
         parts = ((fold.name, more | _mask(fold.train, len(table)), _mask(fold.test, len(table))) for fold in inner)
         return made(self.name, table, labels, parts)
@@ -175,8 +173,8 @@ def _sets(table: pa.Table) -> set[str]:
     return set(table["dataset"].to_pylist())
 
 
-def _synthetic(table: pa.Table, names: tuple[str, ...]) -> Array:
-    return np.isin(column(table, "dataset"), list(names))
+def _synthetic(table: pa.Table) -> Array:
+    return np.isin(column(table, "dataset"), list(SYNTHETIC))
 
 
 def _mask(positions: Array, size: int) -> Array:

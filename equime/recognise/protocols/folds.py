@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from equime.errors import EquimeError
+from equime.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -140,7 +141,7 @@ def _warn_of_untrained(protocol: str, folds: Sequence[Fold], labels: Array, tabl
     if names:
         fold = next(fold for fold in folds if fold.name == names[0])
         sample = table["sample_id"][int(fold.test[labels[fold.test] == missing[names[0]][0]][0])].as_py()
-        some = f"fold {names[0]}" + f" and {len(names) - 1} others" * (len(names) > 1)
+        some = f"fold {names[0]}" + f" and {counted(len(names) - 1, 'other')}" * (len(names) > 1)
         warnings.warn(f"{protocol}: {some} cannot learn a tested class: no other clip is as {sample}", stacklevel=4)
 
 

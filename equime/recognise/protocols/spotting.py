@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from equime.bootstrap import Estimate, bootstrap
+from equime.bootstrap import DRAWS, Estimate, bootstrap
 from equime.errors import EquimeError
 from equime.options import option
 from equime.quality.event import Parts
@@ -120,7 +120,7 @@ class SpottingScores:
     counts: Compared
 
     @classmethod
-    def of(cls, compared: Iterable[Compared], subjects: Sequence[str], draws: int = 1000) -> SpottingScores:
+    def of(cls, compared: Iterable[Compared], subjects: Sequence[str], draws: int = DRAWS) -> SpottingScores:
         """Score clips.
 
         Args:

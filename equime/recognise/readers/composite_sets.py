@@ -8,6 +8,7 @@ the sheet decides which clips belong to the composite and of which class they ar
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,12 +55,15 @@ def read_composite(layout: Layout, root: Path, roots: Mapping[str, Path]) -> Rea
         raise EquimeError(f"expected clips of {layout.title} in {one_line(sheet)}, got none; copy it again")
     rows: Rows = {}
     origins: dict[str, Origin] = {}
+    reasons = [_reason(layout, row) for row in coded]
     problems = [
         Problem(f"{layout.name}/{row.cells['subject']}/{row.cells['clip']}", row.line, reason, False, sheet=sheet.name)
-        for row in coded
-        if (reason := _reason(layout, row))
+        for row, reason in zip(coded, reasons, strict=True)
+        if reason
     ]
-    coded = [row for row in coded if not _reason(layout, row)]
+    coded = [row for row, reason in zip(coded, reasons, strict=True) if not reason]
+    if not coded:
+        raise EquimeError(f"expected clips of {layout.title} in {one_line(sheet)}, got none; the first: {problems[0]}")
     for code, member in layout.members.items():
         own = [row for row in coded if _member(layout, row) == code]
         own = [CodedRow(row.line, {**row.cells, "emotion": _label(layout, row)}) for row in own]
@@ -71,7 +75,8 @@ def read_composite(layout: Layout, root: Path, roots: Mapping[str, Path]) -> Rea
                 else _from_crops(member, own, root, *known)
             )
     if not rows:
-        raise nowhere(root, layout, layout.members["casme2"].parts[0], derived(coded[0].cells, part))
+        first = layout.members[str(_member(layout, coded[0]))].parts[0]
+        raise nowhere(root, layout, first, derived(coded[0].cells, first))
     return Read(layout, Samples(pa.Table.from_pylist(list(rows.values()), FIELDS), origins), tuple(problems), (sheet,))
 
 
@@ -113,7 +118,7 @@ def _from_set(
     member: Layout, coded: Sequence[CodedRow], root: Path, sheet: str, rows: Rows, problems: list[Problem]
 ) -> Origin:
     """Clips of a set that the composite's sheet names, with the composite's classes."""
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise EquimeError(f"expected the folder of {member.title}, got no folder: {one_line(root)}; correct --root")
     found = read_set(member, root)
     of = {_same(row["sample_id"]): row for row in found.samples.table.to_pylist()}

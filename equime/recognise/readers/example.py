@@ -28,9 +28,15 @@ from equime.recognise.readers.places import subject_of
 from equime.recognise.readers.sets import layout_of
 
 CLIPS: Final = 3
+"""Of each subject."""
 BEFORE: Final = 2
+"""Pictures before the onset, and behind the offset."""
 RISE: Final = 5
+"""Pictures from onset to apex."""
 LENGTH: Final = 10
+"""Pictures from onset to offset."""
+MOST_SIDE: Final = 4096
+"""Of the pictures, in px."""
 VIDEO: Final = "0401"
 """Code of the video whose name another sheet translates."""
 ODD_UNITS: Final = ("4\uff0c7", "?", "12")
@@ -71,23 +77,30 @@ def write_example(name: str, out: Path, *, side: int = 8, traps: bool = True, pa
         `out`.
 
     Raises:
-        EquimeError: No such set or layout, or the folder holds something.
+        EquimeError: No such set or layout, a side out of range, or the folder holds something or cannot be written.
         MissingPackageError: openpyxl is not installed.
     """
     layout = layout_of(name)
-    if side < 2 or not 0 <= part < len(layout.parts):
+    if not 2 <= side <= MOST_SIDE or not 0 <= part < len(layout.parts):
         raise EquimeError(
-            f"expected a side of at least 2 and a layout below {len(layout.parts)}, got {side = } {part = }"
+            f"expected a side of 2 to {MOST_SIDE} and a layout below {len(layout.parts)}, got {side = } {part = }"
         )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise EquimeError(f"expected a new or empty folder, got {one_line(out)}; give another")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise EquimeError(f"expected a new or empty folder, got {one_line(out)}; give another")
+        out.mkdir(parents=True, exist_ok=True)
+        _write(layout, part, out, side, traps)
+    except OSError as error:
+        raise EquimeError(f"cannot write to {one_line(out)} ({error.strerror}); give another OUT") from error
+    return out
+
+
+def _write(layout: Layout, part: int, out: Path, side: int, traps: bool) -> None:
     if layout.members:
         _composite(layout, out, side, traps)
     else:
         for place, one in enumerate(layout.parts if layout.every else [layout.parts[part]]):
             _part(_others(layout, place), one, out, side, traps and not place)
-    return out
 
 
 def _others(layout: Layout, place: int) -> Layout:

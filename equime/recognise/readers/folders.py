@@ -16,23 +16,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from equime.errors import EquimeError
 from equime.one_line import one_line
 from equime.quality.sequence import PICTURES
-from equime.recognise.samples import Pictures, Row
+from equime.recognise.samples import Array, Pictures, Row
 
-Array = npt.NDArray[Any]
 _NUMBER = re.compile(r"\d+")
 MOST_DIGITS = 9
 """Of a picture's number; a longer one is a time or a hash."""
-FIRST_IS = "::"
-"""Behind a folder: the number that its first picture has; the others follow in order."""
+FIRST_IS = "//"
+"""Behind a folder, whose path never holds it: the number of its first picture; the others follow in order."""
 
 
 def pictures_in(folder: Path) -> Mapping[int, Path]:
@@ -42,7 +39,7 @@ def pictures_in(folder: Path) -> Mapping[int, Path]:
     """
     found: dict[int, Path] = {}
     try:
-        files = sorted((entry.name, entry.stat().st_size) for entry in os.scandir(folder))
+        files = sorted((entry.name, _size(entry)) for entry in os.scandir(folder))
     except OSError:
         return {}
     for name, size in files:
@@ -53,6 +50,14 @@ def pictures_in(folder: Path) -> Mapping[int, Path]:
             if len(number) <= MOST_DIGITS:
                 found.setdefault(int(number), folder / name)
     return dict(sorted(found.items()))
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    """Bytes of a file; 0 of what is none, such as a link to nowhere."""
+    try:
+        return entry.stat().st_size if entry.is_file() else 0
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True)

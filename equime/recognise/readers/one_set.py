@@ -20,9 +20,9 @@ from equime.errors import EquimeError
 from equime.one_line import one_line
 from equime.recognise.readers.folders import FIRST_IS, Folders, pictures_in
 from equime.recognise.readers.layout import Layout, Part
-from equime.recognise.readers.places import derived, listed, listing, nowhere, places, wanted
+from equime.recognise.readers.places import derived, listed, listing, nowhere, places, subfolders, wanted
 from equime.recognise.readers.problems import Problem
-from equime.recognise.readers.rows import Notes, key, sample
+from equime.recognise.readers.rows import Notes, frame_number, key, sample
 from equime.recognise.readers.sheets import CodedRow, coded_rows, find_sheet, read_sheet
 from equime.recognise.samples import FIELDS, Samples
 
@@ -164,7 +164,7 @@ def _strays(layout: Layout, root: Path, coded: _Coded) -> Iterator[Problem]:
         return
     used = {folder for folder in coded.folders if folder is not None}
     for parent in sorted({folder.parent for folder in used}):
-        for folder in sorted(set(filter(Path.is_dir, parent.iterdir())) - used):
+        for folder in sorted(set(subfolders(parent)) - used):
             if pictures_in(folder):
                 named = one_line(folder.relative_to(root).as_posix())
                 yield Problem(named, None, "pictures without a row in the sheet", kept=False, known=True)
@@ -230,11 +230,11 @@ def _renumbered(
     layout: Layout, values: Mapping[str, str], numbers: Sequence[int], notes: Notes
 ) -> tuple[Sequence[int], int | None]:
     """The numbers of a folder's pictures, and the first one where they count from the coded onset."""
-    onset, offset = values.get("onset", ""), values.get("offset", "")
-    if values["clip"] not in layout.renumbered or not (onset.isdecimal() and offset.isdecimal()):
+    onset, offset = (frame_number(values.get(name, "")) for name in ("onset", "offset"))
+    if values["clip"] not in layout.renumbered or onset is None or offset is None:
         return numbers, None
-    coded = range(int(onset), int(offset) + 1)
+    coded = range(onset, offset + 1)
     if len(coded) != len(numbers) or set(coded) & set(numbers):
         return numbers, None
     notes.add(f"pictures {numbers[0]} to {numbers[-1]} count from onset {onset}", known=True)
-    return coded, int(onset)
+    return coded, onset

@@ -9,7 +9,6 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 
 from equime.errors import EquimeError
@@ -23,8 +22,28 @@ MOST_FOLDERS = 100
 Values = Mapping[str, str]
 
 
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, by name; nothing where it cannot be listed."""
+    try:
+        return sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return []
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, by name; none where it cannot be listed."""
+    return [Path(entry.path) for entry in entries(folder) if _is_folder(entry)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def subject_of(text: str) -> str:
-    """The id of a subject without letters and zeros: "sub01", "s1", "spNO.1" and "1.0" are all "1"."""
+    """The id of a subject without letters and zeros: "sub01", "s1", "spNO.1" and "001" are all "1"."""
     digits = re.findall(r"\d+", text)
     return (digits[-1].lstrip("0") or "0") if digits else text.strip()
 
@@ -73,10 +92,10 @@ def folder_of(base: Path, part: Part, values: Values) -> Path | None:
     for template in part.folders:
         if "*" in template:
             relative = _filled(template, {name: glob.escape(value) for name, value in values.items()})
-            found = sorted(filter(Path.is_dir, base.glob(relative))) if relative else []
+            found = sorted(filter(os.path.isdir, base.glob(relative))) if relative else []
         else:
             relative = _filled(template, values)
-            found = [base / relative] if relative and (base / relative).is_dir() else []
+            found = [base / relative] if relative and os.path.isdir(base / relative) else []
         if found:
             return found[0]
     return None
@@ -94,25 +113,29 @@ def _filled(template: str, values: Values) -> str:
 def _bases(root: Path, under: Sequence[str]) -> Iterator[Path]:
     """Folders named by the layout, below the root or one further down; then any folder down to the second level."""
     seen: set[Path] = set()
-    named = ([root] if name == "." else sorted(root.glob(name)) for name in under)
-    deeper = (sorted(root.glob("*" if name == "." else f"*/{name}")) for name in under)
-    anywhere = (sorted(root.glob("*/*"))[:MOST_FOLDERS] for _ in range(1))
-    for several in chain(named, deeper, anywhere):
-        for path in several:
-            if path not in seen and path.is_dir():
-                seen.add(path)
-                yield path
+    for path in _candidates(root, under):
+        if path not in seen and os.path.isdir(path):
+            seen.add(path)
+            yield path
+
+
+def _candidates(root: Path, under: Sequence[str]) -> Iterator[Path]:
+    for name in under:
+        yield from [root] if name == "." else sorted(root.glob(name))
+    for name in under:
+        yield from sorted(root.glob("*" if name == "." else f"*/{name}"))
+    yield from sorted(root.glob("*/*"))[:MOST_FOLDERS]
 
 
 def listing(root: Path, part: Part) -> list[tuple[Path, dict[str, str]]]:
     """The folders whose path below a base matches the part's pattern, with its groups."""
     pattern = re.compile(part.listing)
-    depth = part.listing.replace("[^/]", "").replace("_/]", "").count("/") + 1
+    depth = re.sub(r"\[[^]]*\]", "", part.listing).count("/") + 1
     for base in _bases(root, part.under):
         found = [
             (folder, match.groupdict())
             for folder in sorted(base.glob("/".join("*" * depth)))
-            if (match := pattern.fullmatch(folder.relative_to(base).as_posix())) and folder.is_dir()
+            if (match := pattern.fullmatch(folder.relative_to(base).as_posix())) and os.path.isdir(folder)
         ]
         if found:
             return found

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+from equime.one_line import one_line
+
+LONGEST: Final = 300
+"""Characters of an id or a reason that are shown to people."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Problem:
     def __str__(self) -> str:
         """One line for people."""
         where = "" if self.line is None else f" ({self.sheet or 'sheet'}, line {self.line})"
-        return f"{self.sample}{where}: {self.what} [{'kept' if self.kept else 'left out'}]"
+        return f"{_shown(self.sample)}{one_line(where)}: {_shown(self.what)} [{'kept' if self.kept else 'left out'}]"
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -41,3 +46,7 @@ class Problem:
             "kept": self.kept,
             "known": self.known,
         }
+
+
+def _shown(text: str) -> str:
+    return one_line(text[:LONGEST]) + ("..." if len(text) > LONGEST else "")

@@ -9,6 +9,7 @@ The names are those of `equime data list`.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ def read(name: str, root: Path, *, fps: float | None = None, roots: Mapping[str,
     Args:
         name: One of `SETS`.
         root: Its folder, the one with the sheet in it or above it; for a composite, the one with its own sheet.
-        fps: Frame rate of the pictures, instead of the set's own.
+        fps: Frame rate of the pictures, instead of the set's own; not of a composite.
         roots: For a composite: its sets -> their own folders, instead of crops below `root`.
 
     Raises:
@@ -41,9 +42,11 @@ def read(name: str, root: Path, *, fps: float | None = None, roots: Mapping[str,
         if not (math.isfinite(fps) and fps > 0):
             raise EquimeError(f"expected a frame rate above 0, got {fps = }; correct --fps")
         layout = replace(layout, fps=fps)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise EquimeError(f"expected the folder of {layout.title}, got no folder: {one_line(root)}; give another PATH")
     if layout.members:
+        if fps is not None:
+            raise EquimeError(f"the sets of {name} have frame rates of their own, got {fps = }; leave --fps out")
         return read_composite(layout, root, roots or {})
     if roots:
         raise EquimeError(f"expected --root for a composite such as megc2019 only, got it for {name = }; leave it out")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from equime.action_units import Coding, parse
@@ -15,9 +16,12 @@ from equime.recognise.readers import labels
 from equime.recognise.readers.folders import MOST_DIGITS
 from equime.recognise.readers.layout import Layout
 from equime.recognise.readers.problems import Problem
-from equime.recognise.samples import OBJECTIVE
+from equime.recognise.samples import MOMENTS, OBJECTIVE
 
-TIMES: Final = ("onset", "apex", "offset")
+SHOWN: Final = 5
+"""How many missing pictures a problem names."""
+LONGEST: Final = 100
+"""Characters of a cell of action units; a longer one is no coding, and its alternatives would have no end."""
 Times = dict[str, int | None]
 
 
@@ -98,6 +102,9 @@ def _coding(text: str, notes: Notes) -> Coding | None:
     """The units of a cell; None where it is empty or cannot be read."""
     if not text:
         return None
+    if len(text) > LONGEST:
+        notes.add(f"action units null: expected at most {LONGEST} characters, got {len(text)}")
+        return None
     try:
         return parse(text)
     except EquimeError as error:
@@ -128,10 +135,15 @@ def _coded(layout: Layout, values: Mapping[str, str], notes: Notes) -> Times:
     }
 
 
+def frame_number(text: str) -> int | None:
+    """The frame's number that a cell holds, or None."""
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
+
+
 def _number(name: str, text: str, none: Sequence[str], notes: Notes) -> int | None:
     """A frame's number; null where the set's own mark says that nobody saw one, or where the cell is no number."""
-    if text.isdecimal() and len(text) <= MOST_DIGITS and text not in none:
-        return int(text)
+    if text not in none and (number := frame_number(text)) is not None:
+        return number
     if text in none or (name == "apex" and not text):
         notes.add(f"no {name} coded ({text or 'empty'!r}): null", known=True)
     else:
@@ -152,13 +164,13 @@ def _patch(layout: Layout, times: Times, numbers: Sequence[int], notes: Notes) -
 
 
 def _ordered(times: Times) -> bool:
-    given = [time for name in TIMES if (time := times[name]) is not None]
+    given = [time for name in MOMENTS if (time := times[name]) is not None]
     return given == sorted(given)
 
 
 def _order(times: Times, notes: Notes) -> None:
     """Null what breaks onset <= apex <= offset, the offset first where it is before the onset."""
-    onset, apex, offset = (times[name] for name in TIMES)
+    onset, apex, offset = (times[name] for name in MOMENTS)
     if onset is not None and offset is not None and offset < onset:
         notes.add(f"offset {offset} is before onset {onset}: offset null")
         times["offset"] = offset = None
@@ -173,18 +185,19 @@ def _order(times: Times, notes: Notes) -> None:
 def _pictures(times: Times, numbers: Sequence[int], notes: Notes) -> bool:
     """Null what has no picture, and say what is missing in between; False where no coded frame has a picture."""
     there = set(numbers)
-    given = [time for name in TIMES if (time := times[name]) is not None]
+    given = [time for name in MOMENTS if (time := times[name]) is not None]
     coded = range(given[0], given[-1] + 1) if given else range(0)
     has = f"there are {numbers[0]} to {numbers[-1]}"
-    gaps = [number for number in coded if number not in there]
-    if coded and len(gaps) == len(coded):
+    gaps = len(coded) - sum(number in coded for number in numbers)
+    if coded and gaps == len(coded):
         notes.add(f"no picture of {coded[0]} to {coded[-1]} ({has})", kept=False)
         return False
-    for name in TIMES:
+    for name in MOMENTS:
         if times[name] is not None and times[name] not in there:
             notes.add(f"no picture of {name} {times[name]} ({has}): {name} null")
             times[name] = None
     if gaps:
-        first = ", ".join(map(str, gaps[:5])) + (", ..." if len(gaps) > 5 else "")
-        notes.add(f"{len(gaps)} of {len(coded)} pictures missing between onset and offset ({first})")
+        first = islice((str(number) for number in coded if number not in there), SHOWN)
+        named = ", ".join([*first, *["..."] * (gaps > SHOWN)])
+        notes.add(f"{gaps} of {len(coded)} pictures missing between onset and offset ({named})")
     return True

@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import fnmatch
 import io
-import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,11 +22,13 @@ from equime.errors import EquimeError
 from equime.one_line import one_line
 from equime.optional import need
 from equime.recognise.readers.layout import SHEETS, Column, Part
+from equime.recognise.readers.places import entries, subfolders
 
 HEADER_LINES = 40
 """How far down a header is looked for."""
 NEAREST = 8
 """How many columns an error shows of the line that is most like the header."""
+_WHOLE = re.compile(r"-?\d+\.0+")
 
 
 class Line(NamedTuple):
@@ -51,7 +52,8 @@ def find_sheet(root: Path, patterns: Sequence[str]) -> Path | None:
         root: A folder.
         patterns: Of the file's name without its ending, in order of preference; letters of either case.
     """
-    nearest = [root, *_below(root), *(deep for one in _below(root) for deep in _below(one)), root.resolve().parent]
+    below = subfolders(root)
+    nearest = [root, *below, *(deep for one in below for deep in subfolders(one)), root.resolve().parent]
     for pattern in patterns:
         for folder in nearest:
             found = [path for path in _files(folder) if fnmatch.fnmatch(path.stem.lower(), pattern.lower())]
@@ -60,20 +62,9 @@ def find_sheet(root: Path, patterns: Sequence[str]) -> Path | None:
     return None
 
 
-def _below(folder: Path) -> list[Path]:
-    return sorted(Path(entry.path) for entry in _entries(folder) if entry.is_dir())
-
-
 def _files(folder: Path) -> list[Path]:
-    named = (Path(entry.path) for entry in _entries(folder) if not entry.name.startswith(("~$", ".")))
-    return sorted(path for path in named if path.suffix.lower() in SHEETS)
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        return list(os.scandir(folder))
-    except OSError:
-        return []
+    named = (Path(entry.path) for entry in entries(folder) if not entry.name.startswith(("~$", ".")))
+    return [path for path in named if path.suffix.lower() in SHEETS]
 
 
 def read_sheet(path: Path, sheet: int = 0) -> list[Line]:
@@ -104,15 +95,23 @@ def _xlsx(path: Path, sheet: int) -> list[Sequence[Any]]:
         warnings.simplefilter("ignore")  # of styles and validations, which hold no coding
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         try:
-            return list(_nth(book.worksheets, sheet, path).iter_rows(values_only=True))
+            found = _nth(book.worksheets, sheet, path)
+            found.reset_dimensions()  # what a file says of its size may be wrong, and would cut or blow up the rows
+            return list(found.iter_rows(values_only=True))
         finally:
             book.close()
 
 
 def _xls(path: Path, sheet: int) -> list[Sequence[Any]]:
-    book = need("xlrd", extra="recognise").open_workbook(str(path))
+    xlrd = need("xlrd", extra="recognise")
+    book = xlrd.open_workbook(str(path))
     found = _nth(book.sheets(), sheet, path)
-    return [found.row_values(number) for number in range(found.nrows)]
+    meant = {  # xlrd gives dates and errors as numbers, which would pass for frames
+        xlrd.XL_CELL_DATE: lambda value: xlrd.xldate_as_datetime(value, book.datemode),
+        xlrd.XL_CELL_ERROR: lambda value: xlrd.error_text_from_code.get(value, "#ERROR"),
+    }
+    rows = (found.row(number) for number in range(found.nrows))
+    return [[meant[cell.ctype](cell.value) if cell.ctype in meant else cell.value for cell in row] for row in rows]
 
 
 def _csv(path: Path, sheet: int) -> list[Sequence[Any]]:
@@ -136,12 +135,9 @@ def _nth(sheets: Sequence[Any], sheet: int, path: Path) -> Any:
 
 
 def _text(cell: Any) -> str:
-    """A cell as text: 6.0 is "6", as whoever typed it meant."""
-    if cell is None:
-        return ""
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    return " ".join(str(cell).split())
+    """A cell as text: 6.0, or "6.0" of a sheet saved as text, is "6", as whoever typed it meant."""
+    text = "" if cell is None else " ".join(str(cell).split())
+    return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
 
 
 def coded_rows(lines: Sequence[Line], part: Part, path: Path) -> list[CodedRow]:

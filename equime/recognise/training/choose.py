@@ -39,7 +39,7 @@ def experiment(
         protocol: As `protocols.named` reads it.
         target: The column to learn.
         feature: Of `features.kinds.KINDS`; None is what the model was made for.
-        settings: "option=value" of the feature; the size that is not given is that of the model's published input.
+        settings: "option=value" of the feature; what is not given is as in the model's published input.
         recipe: Fields of `Recipe`, instead of the model's published ones; None values count as not given.
         seeds: Trainings of each fold.
         control: As `controls.control_named` reads it.
@@ -90,10 +90,10 @@ def feature_of(chosen: Kind, name: str | None, settings: Sequence[str]) -> Featu
 
 
 def own_settings(chosen: Kind, options: Collection[str]) -> dict[str, str]:
-    """The size that a model's published input has, as words of those options that a feature has."""
-    shape, found = chosen.shape, dict[str, str]()
+    """What a model's published input is, size and moments, as words of those options that a feature has."""
+    shape, found = chosen.shape, dict(chosen.feature)
     if len(shape) > 1:
-        found = {"size": str(shape[-1]), "grey": str(shape[0] == 1).lower()}
+        found |= {"size": str(shape[-1]), "grey": str(shape[0] == 1).lower()}
     if len(shape) == 4:
         found["frames"] = str(shape[1])
     return {option: value for option, value in found.items() if option in options}
