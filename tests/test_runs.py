@@ -439,3 +439,21 @@ def test_launched_together_one_process_writes(sets: Path, train: Callable[..., A
     table = predictions.read(tmp_path / "x" / "predictions.parquet")[0]
     assert len(set(table["sample_id"].to_pylist())) == len(table) == 24
     assert train(tmp_path / "x", *chosen)["trained"] == 0  # the very run that one process would make
+
+
+def test_a_run_starts_from_weights_of_other_people(
+    train: Callable[..., Any], refused: Callable[[list[str]], str], sets: Path, tmp_path: Path
+) -> None:
+    first, second, plain = (tmp_path / name for name in ("first", "second", "plain"))
+    train(first, names=("casme", "casme2"))
+    start = str(next(first.glob("jobs/*/model.safetensors")).parent)
+    others = ("mmew", "samm")
+    train(second, "--pretrained", start, names=others)
+    train(plain, names=others)
+    told = [strict((out / "run.json").read_text()) for out in (second, plain)]
+    assert told[0]["experiment"]["pretrained"].startswith("sha256:") and "pretrained" not in told[1]["experiment"]
+    answers = [predictions.read(out / "predictions.parquet")[0]["probabilities"] for out in (second, plain)]
+    assert answers[0] != answers[1]
+    command = words(sets, tmp_path / "third", "--pretrained", start, names=("casme", "casme2"))
+    assert "was trained on" in refused(command) and "are to be tested" in refused(command)
+    assert "no such folder of weights" in refused([*command, "--pretrained", str(tmp_path / "none")])

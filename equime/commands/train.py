@@ -38,6 +38,7 @@ def train_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--control", metavar="NAME", help="what is broken on purpose: shuffled-labels, ...")
     parser.add_argument("--feature", metavar="NAME", help="what the network sees (default: what it was made for)")
     parser.add_argument("--with", dest="settings", nargs="+", default=[], metavar="K=V", help="the feature's options")
+    parser.add_argument("--pretrained", type=path_argument, metavar="DIR", help="folder of safetensors to start from")
     parser.add_argument("--weights", action=argparse.BooleanOptionalAction, default=True, help="keep the networks")
     parser.add_argument("--tensorboard", action="store_true", help="write each epoch for TensorBoard")
     parser.add_argument("--push", metavar="OWNER/NAME", help="publish the networks there at the end, private and gated")
@@ -151,6 +152,7 @@ def _chosen(options: argparse.Namespace) -> Experiment:
         recipe={field.name: getattr(options, field.name) for field in dataclasses.fields(Recipe)},
         seeds=options.seeds,
         control=options.control,
+        pretrained=options.pretrained,
     )
 
 

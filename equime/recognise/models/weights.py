@@ -54,6 +54,15 @@ def local(folder: str | Path, layout: Layout) -> Checkpoint:
     return find(str(folder), None, layout)
 
 
+def weights_digest(folder: str | Path) -> str:
+    """What tells the weights of two folders apart, for records; see `checkpoints.digest`.
+
+    Raises:
+        EquimeError: No such folder, or no whole safetensors in it.
+    """
+    return local(folder, Weights(EXTRA, "")).revision
+
+
 def read(network: Any, folder: str | Path) -> None:
     """Put the weights of a folder into a network, in place.
 

@@ -63,6 +63,22 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def require_unseen(folder: Path, tested: Iterable[str]) -> None:
+    """Refuse to start from networks that were trained here on people who are to be tested.
+
+    Raises:
+        EquimeError: They were, or the folder's weights do not read.
+    """
+    tested = seen_all(tested)
+    for path in sorted(folder.expanduser().glob("*.safetensors")):
+        made = state.facts_of(path).get("made") or {}
+        if known := set(tested) & set(made.get("subjects", ())):
+            raise EquimeError(
+                f"the network in {path} was trained on {len(known)} of the {len(tested)} people that are to be tested: "
+                "start from one that was trained on others, or test others"
+            )
+
+
 def save(path: Path, network: nn.Module, made: Made) -> str:
     """Write a network; its sha256."""
     state.write(path, network.state_dict(), {"made": asdict(made)})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from equime.errors import EquimeError
@@ -31,6 +32,7 @@ def experiment(
     seeds: int = 5,
     control: str | None = None,
     name: str = "",
+    pretrained: Path | None = None,
 ) -> Experiment:
     """An experiment by names.
 
@@ -44,6 +46,7 @@ def experiment(
         seeds: Trainings of each fold.
         control: As `controls.control_named` reads it.
         name: How tables call it.
+        pretrained: Folder of weights to start from.
 
     Raises:
         EquimeError: An unknown name, option or value.
@@ -62,6 +65,7 @@ def experiment(
         seeds,
         control_named(control) if control else None,
         name,
+        pretrained,
     )
 
 

@@ -8,11 +8,13 @@ Two experiments that are equal give equal predictions on equal data: a run is kn
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from equime.errors import EquimeError
 from equime.options import result_fields
 from equime.recognise.features.feature import Feature
+from equime.recognise.models.weights import weights_digest
 from equime.recognise.protocols.controls import Control
 from equime.recognise.protocols.folds import Protocol
 from equime.recognise.samples import TARGETS
@@ -32,6 +34,7 @@ class Experiment:
         seeds: Trainings of each fold; at least 5 for numbers that are published.
         control: What is broken on purpose; None for the experiment itself.
         name: How tables call it; the model's name where it is empty.
+        pretrained: Folder of weights to start from, as `models.build.build` takes it; None starts anew.
 
     Raises:
         EquimeError: No seeds, or an unknown target.
@@ -45,6 +48,7 @@ class Experiment:
     seeds: int = 5
     control: Control | None = None
     name: str = ""
+    pretrained: Path | None = None
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -67,4 +71,5 @@ class Experiment:
             "recipe": result_fields(self.recipe),
             "seeds": self.seeds,
             "control": self.control and self.control.name,
+            **({} if self.pretrained is None else {"pretrained": weights_digest(self.pretrained)}),
         }

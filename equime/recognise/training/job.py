@@ -129,7 +129,8 @@ class Jobs:
     def _build(self, seed: int) -> Any:
         from equime.recognise.models.build import build
 
-        return build(self.experiment.model, len(self.classes), self._shared[0].shape[1:], seed=seed)
+        start = self.experiment.pretrained
+        return build(self.experiment.model, len(self.classes), self._shared[0].shape[1:], start, seed)
 
     def _training(self, fold: Fold, seed: int) -> Training:
         """The training part of a fold, and nothing else of the data."""

@@ -34,7 +34,7 @@ from equime.pool import in_processes
 from equime.recognise import predictions
 from equime.recognise.features.extract import extract
 from equime.recognise.models.build import build
-from equime.recognise.protocols.folds import Fold, column
+from equime.recognise.protocols.folds import Fold, column, people
 from equime.recognise.samples import Samples, labels
 from equime.recognise.training import manifest
 from equime.recognise.training.experiment import Experiment
@@ -146,6 +146,10 @@ def _prepared(experiment: Experiment, samples: Samples, cache: Path | None, work
     kept = kept[made.kept]
     table, y = samples.take(kept).table, coded[kept]
     folds = tuple(experiment.protocol.folds(table, y))
+    if experiment.pretrained is not None:
+        from equime.recognise.training.checkpoint import require_unseen
+
+        require_unseen(experiment.pretrained, {str(who) for fold in folds for who in people(table)[fold.test]})
     if experiment.control is not None:
         for fold in folds:
             experiment.control.test_features(made.values[fold.test])  # or it fails after the first training
@@ -157,7 +161,7 @@ def _require_possible(experiment: Experiment, table: pa.Table, y: Array, classes
     import torch
 
     shape = experiment.feature.shape
-    network = build(experiment.model, len(classes), shape).eval()
+    network = build(experiment.model, len(classes), shape, experiment.pretrained).eval()
     try:
         with torch.no_grad():
             network(torch.zeros(1, *shape))

@@ -70,6 +70,20 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise EquimeError(f"no weights of this package in {path}: {type(error).__name__}; train again") from error
 
 
+def facts_of(path: Path) -> dict[str, Any]:
+    """What `write` was told of the tensors, without reading them; empty for a file that it did not write.
+
+    Raises:
+        EquimeError: It is no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = json.loads((file.metadata() or {}).get(KEY, "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise EquimeError(f"{path} does not read: {type(error).__name__}; fetch it again") from error
+    return found if isinstance(found, dict) else {}
+
+
 def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, order: Tensor) -> None:
     """Keep a training: `order` is the state of the generator that shuffles."""
     moments, scalars = _taken_apart(optimizer.state_dict())
