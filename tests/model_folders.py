@@ -1,4 +1,4 @@
-"""Folders of models spoilt in the ways that downloads and hands spoil them, and a Hub that holds models."""
+"""Folders of models spoilt in the ways that downloads and hands spoil them, and what a Hub says of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hub_server import Handler, Hub
+from hub_server import Hub
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,17 +33,6 @@ def in_shards(path: Path) -> None:
     path.with_name(f"{path.name}.index.json").write_text(
         json.dumps({"weight_map": dict(zip("xy", names, strict=True))})
     )
-
-
-@contextmanager
-def model_hub() -> Iterator[Hub]:
-    """A Hub of models: the same protocol, without "/datasets"."""
-    with Hub() as hub:
-        hub.server.RequestHandlerClass.routes = [
-            (method, pattern.replace("/api/datasets/", "/api/models/").replace("/datasets/", "/"), answer)
-            for method, pattern, answer in Handler.routes
-        ]
-        yield hub
 
 
 def said_by(script: str, hub: Hub, home: Path, model: str, revision: str | None, **more: str) -> str:

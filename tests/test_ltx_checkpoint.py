@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import tiny_ltx
 from hub_server import Hub
-from model_folders import changed, in_shards, model_hub, said_by, without_a_tensor
+from model_folders import changed, in_shards, said_by, without_a_tensor
 
 from equime.checkpoints import Checkpoint
 from equime.errors import EquimeError
@@ -135,12 +135,14 @@ class TestFolder:
 
 @pytest.fixture(scope="module")
 def hub(tiny_models: Path) -> Iterator[Hub]:
-    with model_hub() as hub:
+    with Hub() as hub:
         files = {p.relative_to(tiny_models).as_posix(): p.read_bytes() for p in tiny_models.rglob("*") if p.is_file()}
         image = {path.removeprefix("image/"): data for path, data in files.items() if path.startswith("image/")}
-        hub.create("org/whole", image | {"whole-model.safetensors": b"not one of the parts"})
-        hub.create("org/gated", image, gated="manual")
-        hub.create("org/half", {path: data for path, data in image.items() if not path.startswith("vae/")})
+        hub.create("org/whole", image | {"whole-model.safetensors": b"not one of the parts"}, kind="model")
+        hub.create("org/gated", image, gated="manual", kind="model")
+        hub.create(
+            "org/half", {path: data for path, data in image.items() if not path.startswith("vae/")}, kind="model"
+        )
         yield hub
 
 

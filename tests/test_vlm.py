@@ -17,7 +17,7 @@ import tiny_vlm
 from hub_server import Hub
 from make_clips import clip_bytes
 from make_workspace import make_workspace
-from model_folders import changed, in_shards, model_hub, said_by, without_a_tensor
+from model_folders import changed, in_shards, said_by, without_a_tensor
 
 from equime import video
 from equime.captioning.vlm import QUESTION, VLM, Shown
@@ -481,11 +481,13 @@ def test_a_missing_package_costs_one_line(models: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="module")
 def hub(models: Path) -> Iterator[Hub]:
-    with model_hub() as hub:
+    with Hub() as hub:
         files = {p.name: p.read_bytes() for p in (models / "qwen3_vl").iterdir()}
-        hub.create("org/whole", files | {"pytorch_model.bin": b"not these", "README.md": b"nor this"})
-        hub.create("org/half", {name: data for name, data in files.items() if not name.endswith("safetensors")})
-        hub.create("org/gated", files, gated="manual")
+        hub.create("org/whole", files | {"pytorch_model.bin": b"not these", "README.md": b"nor this"}, kind="model")
+        hub.create(
+            "org/half", {name: data for name, data in files.items() if not name.endswith("safetensors")}, kind="model"
+        )
+        hub.create("org/gated", files, gated="manual", kind="model")
         yield hub
 
 
