@@ -25,7 +25,7 @@ from equime import hub, schema, tag_summary
 from equime.errors import EquimeError
 from equime.publishing import manifest
 from equime.publishing.about import About
-from equime.publishing.comparing.balance import COLUMNS, people
+from equime.audit.people import COLUMNS, people
 from equime.publishing.comparing.changes import Diff
 from equime.publishing.comparing.diff import diff
 from equime.publishing.comparing.differing import differs, shift

@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equime import schema
-from equime.publishing.comparing import balance
-from equime.publishing.comparing.balance import Even, People
+from equime.audit import people as labelling
+from equime.audit.people import Even, People
 from equime.publishing.comparing.changes import FLIPPED, Changed, Rows, Side
 from equime.publishing.comparing.changes import Diff as Diff
 from equime.publishing.comparing.differing import Flips, Shift, differs, flips, numbers, shift
@@ -61,7 +61,7 @@ def diff(a: Snapshot, b: Snapshot) -> Diff:
 
 def people(snapshot: Snapshot) -> People:
     """The subjects of a state of a data set, with their labels."""
-    return balance.people(snapshot.read(balance.COLUMNS))
+    return labelling.people(snapshot.read(labelling.COLUMNS))
 
 
 class _Pairs:
@@ -144,7 +144,7 @@ def _labels(name: str, column: pa.Array) -> pa.Array:
 def _subject_flips(before: People, after: People) -> Iterator[tuple[str, Flips]]:
     """By column, how subjects that both sides have are labelled otherwise; a side without any labels says nothing."""
     shared = before.clips.keys() & after.clips.keys()
-    for basis, columns in balance.BASES.items():
+    for basis, columns in labelling.BASES.items():
         for attribute, column in columns.items():
             old, new = (side.labels[basis][attribute] for side in (before, after))
             found = flips(Counter((old.get(s), new.get(s)) for s in shared)) if old and new else None
@@ -154,7 +154,7 @@ def _subject_flips(before: People, after: People) -> Iterator[tuple[str, Flips]]
 
 def _evenness(before: People, after: People) -> dict[str, dict[str, tuple[Even, Even]]]:
     found: dict[str, dict[str, tuple[Even, Even]]] = {}
-    for basis, columns in balance.BASES.items():
+    for basis, columns in labelling.BASES.items():
         for attribute in columns:
             both = before.evenness(basis, attribute), after.evenness(basis, attribute)
             if any(side.subjects is not None for side in both):

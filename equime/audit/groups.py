@@ -1,0 +1,128 @@
+"""Which group each clip is counted in, by one attribute or by several together.
+
+    by = groups(rows, "race"); both = groups(rows, "gender+race")
+    by.names[by.member[0]]
+
+Any column of text is an attribute: `rows.ATTRIBUTES`, or one that a file brings along ("lab"). Labels are *perceived*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from equime import schema
+from equime.audit.result import MIN_SUBJECTS
+from equime.audit.rows import ATTRIBUTES, Rows
+from equime.errors import EquimeError
+from equime.skin import BANDS
+
+Array = npt.NDArray[Any]
+
+DEFAULT: Final = ("race", "gender", "age", "gender+race", "skin")
+"""By what is grouped where nobody says: those of them that somebody has a label of."""
+_KNOWN: Final = {
+    "gender": schema.GENDERS,
+    "age": schema.AGE_BANDS,
+    "race": schema.RACES,
+    "skin": BANDS,
+    "emotion": (*schema.EMOTIONS, schema.DISGUST),
+    "split": schema.SPLITS,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Clips in groups.
+
+    Attributes:
+        by: The attribute, or several joined by "+".
+        names: The groups that occur, in the contract's order where it has one, else in the alphabet's; of several
+            attributes "female, asian".
+        member: int64 (n,), each clip's place in `names`; -1 where it has no label.
+    """
+
+    by: str
+    names: tuple[str, ...]
+    member: Array
+
+    def masks(self) -> Iterator[tuple[str, Array]]:
+        """Each group with its clips, bool (n,)."""
+        yield from ((name, self.member == place) for place, name in enumerate(self.names))
+
+    @property
+    def unlabelled(self) -> int:
+        """Clips in no group."""
+        return int((self.member < 0).sum())
+
+
+def groups(rows: Rows, by: str) -> Groups:
+    """Group rows by an attribute.
+
+    Args:
+        rows: With a column of text for each attribute.
+        by: "race", or several: "gender+race".
+
+    Raises:
+        EquimeError: No such column, one that is no text, or nobody has a label.
+    """
+    names = by.split("+")
+    columns = [_labels(rows, name) for name in names]
+    orders = [_ordered(column, name) for column, name in zip(columns, names, strict=True)]
+    member = [pc.index_in(c, pa.array(o, c.type)).fill_null(-1) for c, o in zip(columns, orders, strict=True)]
+    codes = np.array([np.asarray(column, np.int64) for column in member])
+    whole = np.where((codes < 0).any(0), -1, np.ravel_multi_index(np.maximum(codes, 0), [len(o) for o in orders]))
+    occurring, place = np.unique(whole[whole >= 0], return_inverse=True)
+    found = np.full(len(rows), -1, np.int64)
+    found[whole >= 0] = place
+    parts = np.unravel_index(occurring, [len(o) for o in orders])
+    told = [", ".join(order[k] for order, k in zip(orders, each, strict=True)) for each in zip(*parts, strict=True)]
+    if not told:
+        raise EquimeError(f"nobody in {rows.name} has a label of {by!r}: group by another column, or tag the clips")
+    return Groups(by, tuple(told), found)
+
+
+def several(rows: Rows, wanted: Sequence[str] | None) -> tuple[list[Groups], list[str]]:
+    """The groupings asked for, or the default ones, and a note for each default one that nobody has labels of.
+
+    Raises:
+        EquimeError: As `groups`, of what was asked for.
+    """
+    if wanted:
+        return [groups(rows, by) for by in wanted], []
+    found, notes = [], []
+    for by in DEFAULT:
+        try:
+            found.append(groups(rows, by))
+        except EquimeError:
+            notes.append(f"not grouped by {by}: nobody in {rows.name} has such a label")
+    if not found:
+        raise EquimeError(f"nobody in {rows.name} has a label of {', '.join(ATTRIBUTES)}: name a column to group by")
+    return found, notes
+
+
+def is_small(subjects: int, least: int = MIN_SUBJECTS) -> bool:
+    """Whether a group of so many people says too little."""
+    return subjects < least
+
+
+def _labels(rows: Rows, name: str) -> pa.Array:
+    if name not in rows.table.column_names:
+        some = [field.name for field in rows.table.schema if pa.types.is_string(field.type)]
+        raise EquimeError(f"{rows.name} has no column {name!r} to group by: expected one of {', '.join(some)}")
+    column = rows.table[name].combine_chunks()
+    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+        raise EquimeError(f"{rows.name}: expected text in the column {name!r} to group by, got {column.type}")
+    return column
+
+
+def _ordered(column: pa.Array, name: str) -> list[str]:
+    there = set(pc.unique(column).to_pylist()) - {None}
+    known = [label for label in _KNOWN.get(name, ()) if label in there]
+    return [*known, *sorted(there - set(known))]

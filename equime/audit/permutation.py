@@ -1,0 +1,86 @@
+"""What chance alone gives: groups dealt anew to the subjects.
+
+Why: the largest gap between six groups is above zero whatever is true, and an association of a few hundred clips is
+never exactly none. Under the null a subject's group says nothing of what happens to its clips, so that any other way to
+deal the groups out would have been as likely. Subjects are dealt, never clips: those of one person are alike.
+
+    found = null(member, counts, statistic)          # (draws, scores)
+    p_value(statistic(pooled(member, counts))[0], found)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from equime.bootstrap import Statistic
+
+Array = npt.NDArray[Any]
+
+DRAWS: Final = 999
+AT_ONCE: Final = 50
+"""Draws that are looked at together: of 15,000 subjects in six groups they hold 18 MB."""
+
+
+def pooled(member: Array, counts: Array, groups: int) -> Array:
+    """Counts added over the subjects of each group: (groups, ...).
+
+    Args:
+        member: int (S,), the group of each subject; -1 where it is in none.
+        counts: What is added, (S, ...).
+        groups: How many there are.
+    """
+    hot = member[None] == np.arange(groups)[:, None]
+    flat = np.asarray(counts, np.float64).reshape(len(member), -1)
+    return np.asarray(hot @ flat).reshape(groups, *np.shape(counts)[1:])
+
+
+def null(member: Array, counts: Array, groups: int, statistic: Statistic, draws: int = DRAWS, seed: int = 0) -> Array:
+    """The statistic where chance alone deals groups to subjects, float64 (draws, scores).
+
+    Subjects in no group take no part. Whole numbers below 2**24 are added exactly.
+
+    Args:
+        member: As for `pooled`.
+        counts: As for `pooled`.
+        groups: As for `pooled`.
+        statistic: Of pooled counts (draws, groups, ...): (draws, scores).
+        draws: How many.
+        seed: Of the deals.
+    """
+    known = member >= 0
+    shape = np.shape(counts)[1:]
+    flat = np.asarray(counts, np.float32).reshape(len(member), -1)[known]
+    dealt, rng = member[known].astype(np.int16), np.random.default_rng(seed)
+    found = []
+    for start in range(0, draws, AT_ONCE):
+        deals = rng.permuted(np.tile(dealt, (min(AT_ONCE, draws - start), 1)), axis=1)
+        sums = np.stack([(deals == group).astype(np.float32) @ flat for group in range(groups)], 1)
+        found.append(statistic(sums.astype(np.float64).reshape(len(deals), groups, *shape)))
+    return np.concatenate(found)
+
+
+def p_value(value: float, chance: Array) -> float:
+    """How often chance gives at least `value`, the value itself counted as one of the draws (Phipson and Smyth 2010).
+
+    Args:
+        value: As found.
+        chance: (draws,); NaN says nothing and is left out.
+    """
+    known = chance[~np.isnan(chance)]
+    # A hair of rounding must not part equals.
+    return float((1 + (known >= value - 1e-9).sum()) / (1 + len(known)))
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """P-values corrected for how many there are (Holm 1979), at most 1; None stays None and is not counted."""
+    tested = sorted((p, place) for place, p in enumerate(values) if p is not None)
+    found: list[float | None] = [None] * len(values)
+    worst = 0.0
+    for rank, (p, place) in enumerate(tested):
+        worst = max(worst, min(1.0, p * (len(tested) - rank)))
+        found[place] = worst
+    return found

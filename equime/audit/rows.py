@@ -1,0 +1,140 @@
+"""The rows that are audited, with one label of each kind for each subject, whatever they lie in.
+
+    rows = open_rows("ws", ["emotion", "accepted"])                # or OWNER/NAME[@VERSION], a release, a tree
+    rows = open_rows("people.csv")                                 # any table with columns such as race and gender
+    rows.table["race"]                                             # perceived; null where nobody said
+
+Why one label a subject: a person is perceived differently from clip to clip, and whoever counts clips by their own
+labels counts that person in two groups. Labels are *perceived*: "source" as whoever made the table of faces labelled
+the pictures, "tag" by a classifier, one vote over a subject's clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from equime.audit import people
+from equime.audit.files import SUFFIXES, read_table
+from equime.errors import EquimeError
+from equime.publishing.comparing.snapshot import open_version
+from equime.screening.gallery import FILE, read_sources
+from equime.skin import skin_band
+
+ATTRIBUTES: Final = ("gender", "age", "race", "skin", "glasses")
+"""Columns of labels that `open_rows` adds, text, one label a subject; of a file, those that it has."""
+SOURCE, TAG, FILE_LABELS = "source", "tag", "file"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is audited.
+
+    Attributes:
+        name: As it was asked for.
+        labels: Whose labels: "source", "tag", or "file" where a file says what it says.
+        table: `subject_id`, the columns asked for, and `ATTRIBUTES` (of a file, all its columns).
+        notes: What a reader has to know of the labels.
+    """
+
+    name: str
+    labels: str
+    table: pa.Table
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def subjects(self) -> list[str]:
+        """Whose row each is."""
+        found: list[str] = self.table["subject_id"].to_pylist()
+        return found
+
+    def chosen(self, mask: pa.ChunkedArray | pa.Array | np.ndarray) -> Rows:
+        """Some of the rows, by mask."""
+        return replace(self, table=self.table.filter(pa.array(mask) if isinstance(mask, np.ndarray) else mask))
+
+
+def open_rows(where: str, columns: Sequence[str] = (), labels: str | None = None) -> Rows:
+    """The rows of a data set, or of a file.
+
+    Args:
+        where: A workspace, a release's or tree's folder, OWNER/NAME[@VERSION] on the Hub, a CSV or a Parquet file.
+        columns: Columns of the contract, `gender`, `age` and `race` excepted: these are always there, as labels.
+        labels: "source" or "tag"; None: the sources' where they have any, else the tagger's.
+
+    Raises:
+        EquimeError: Nothing there that this package reads, or nobody there has such labels.
+    """
+    if where.lower().endswith(SUFFIXES):
+        return _of_file(where)
+    snapshot = open_version(where)
+    wanted = dict.fromkeys((*columns, *people.COLUMNS, "skin_ita", "source"))
+    return label(where, snapshot.read([*wanted]), labels, _glasses(Path(where).expanduser()))
+
+
+def label(name: str, table: pa.Table, labels: str | None = None, glasses: Mapping[str, str] | None = None) -> Rows:
+    """Rows of the contract with their subjects' labels in place of what single clips were tagged.
+
+    Args:
+        name: For messages.
+        table: With `people.COLUMNS`, `skin_ita` and `source` at least.
+        labels: See `open_rows`.
+        glasses: Source picture -> "glasses" or "no glasses".
+
+    Raises:
+        EquimeError: Labels that are neither "source" nor "tag", or that nobody has.
+    """
+    if labels not in (None, SOURCE, TAG):
+        raise EquimeError(f"expected labels to be 'source' or 'tag', got {labels = }")
+    known = people.people(table).labels
+    chosen = labels or next((basis for basis in (SOURCE, TAG) if any(known[basis].values())), SOURCE)
+    if labels and not any(known[labels].values()):
+        how = f"run `equime tag {name}`" if labels == TAG else "plan with faces whose table has gender, age or race"
+        raise EquimeError(f"nobody in {name} has {labels} labels: {how}")
+    subjects = table["subject_id"].combine_chunks()
+    columns = {attribute: _looked_up(subjects, known[chosen][attribute]) for attribute in ("gender", "age", "race")}
+    columns["skin"] = _looked_up(subjects, _bands(table))
+    columns["glasses"] = _looked_up(table["source"].combine_chunks(), glasses or {})
+    kept = [name for name in table.column_names if name not in (*columns, "gender_probs", "race_probs")]
+    notes = tuple(f"nobody has a {n} label ({chosen})" for n in ("gender", "age", "race") if not known[chosen][n])
+    return Rows(name, chosen, pa.table({n: table[n] for n in kept} | columns), notes)
+
+
+def _of_file(where: str) -> Rows:
+    table = read_table(Path(where).expanduser())
+    notes: tuple[str, ...] = ()
+    if "subject_id" not in table.column_names:
+        table = table.append_column("subject_id", pa.array([f"row {number}" for number in range(1, len(table) + 1)]))
+        notes = ("the file has no column subject_id: each row counts as a person of its own",)
+    return Rows(where, FILE_LABELS, table, notes)
+
+
+def _looked_up(keys: pa.Array, labels: Mapping[str, str]) -> pa.Array:
+    """The label of each key; null where it has none."""
+    known = pa.array(labels.keys(), pa.string())
+    return pa.array(labels.values(), pa.string()).take(pc.index_in(keys, known))
+
+
+def _bands(table: pa.Table) -> dict[str, str]:
+    """Subject -> band of skin as pictured, of the mean angle over its clips."""
+    found = pa.table({"subject": table["subject_id"], "ita": table["skin_ita"]}).group_by("subject")
+    means = found.aggregate([("ita", "mean")])
+    pairs = zip(means["subject"].to_pylist(), means["ita_mean"].to_pylist(), strict=True)
+    bands = {subject: skin_band(ita) for subject, ita in pairs if subject is not None}
+    return {subject: band for subject, band in bands.items() if band}
+
+
+def _glasses(folder: Path) -> dict[str, str]:
+    """Source picture -> whether it shows glasses, of a workspace whose faces were screened."""
+    if not (folder / FILE).is_file():
+        return {}
+    words = {True: "glasses", False: "no glasses"}
+    return {source.path: words[source.glasses] for source in read_sources(folder) if source.glasses is not None}
