@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from equime.commands.access import access_flags
+from equime.commands.audit import audit_flags
 from equime.commands.causal import causal_flags
 from equime.commands.data import data_flags
 from equime.commands.demo import demo_flags
@@ -23,6 +24,8 @@ from equime.commands.plan import plan_flags
 from equime.commands.predict import evaluate_flags, predict_flags
 from equime.commands.publish import publish_flags
 from equime.commands.rebuild import rebuild_flags
+from equime.commands.report import report_flags
+from equime.commands.review import review_flags
 from equime.commands.score import score_flags
 from equime.commands.screen import screen_flags
 from equime.commands.shared import warn
@@ -32,6 +35,7 @@ from equime.commands.train import train_flags
 from equime.commands.trees import export_flags, import_flags
 from equime.commands.validity import validity_flags
 from equime.commands.verify import verify_flags
+from equime.commands.view import view_flags
 from equime.commands.withdraw import withdraw_flags
 from equime.errors import EquimeError
 from equime.stages import HELP, STAGES
@@ -112,6 +116,10 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "evaluate": ("answers -> scores with intervals, and what guessing would score", evaluate_flags),
     "spot": ("whole clips -> when something happens in them", spot_flags),
     "experiments": ("a set of experiments and their controls -> one table", experiments_flags),
+    "audit": ("for whom it holds: shares, gaps, twins, labels, with intervals", audit_flags),
+    "report": ("what a data set is worth, and for whom: one page with clips that play", report_flags),
+    "view": ("the same page with all clips, served on this machine alone", view_flags),
+    "review": ("clips to people who code faces, blind, and what they say", review_flags),
     "doctor": ("what is installed here, and the command for what is not", doctor_flags),
     "demo": ("a small data set from a real face, made, checked and loaded", demo_flags),
 }

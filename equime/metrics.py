@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +121,26 @@ def weighted_f1(counts: Array) -> Array:
     """The mean of `f1` weighted by the classes' clips, (...): it hides a model that answers one class alone."""
     support = counts.sum(-1)
     return _ratio(np.nansum(f1(counts) * support, -1), support.sum(-1))
+
+
+def kappa(counts: Array, weights: Literal["linear", "quadratic"] | None = None) -> Array:
+    """Cohen's kappa of two who judged the same clips, 1 - observed / expected disagreement: (...) of (..., K, K).
+
+    0 is what two who do not look at the clip have who answer as often as these did; 1 is full agreement. Nominal
+    (Cohen 1960), or weighted by how far apart the answers are (Cohen 1968), for classes in an order.
+
+    Args:
+        counts: How often the first answered each class and the second each, (..., K, K).
+        weights: Of a disagreement by k classes: 1, k ("linear") or k squared ("quadratic").
+
+    Returns:
+        -1 to 1; NaN where chance alone agrees fully: nothing judged, or one and the same class always answered.
+    """
+    counts = np.asarray(counts, np.float64)
+    steps = np.abs(np.subtract.outer(np.arange(counts.shape[-1]), np.arange(counts.shape[-1])))
+    apart = {None: steps > 0, "linear": steps, "quadratic": steps**2}[weights].astype(np.float64)
+    expected = ((counts.sum(-1) @ apart) * counts.sum(-2)).sum(-1)
+    return 1 - _ratio((counts * apart).sum((-1, -2)) * counts.sum((-1, -2)), expected)
 
 
 def _hits(counts: Array) -> Array:

@@ -303,8 +303,17 @@ def test_the_picture_is_drawn_alike_twice(facts: Facts, tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as image:
         assert image.format == "PNG" and image.width > 600 and len(image.convert("RGB").getcolors(1 << 20) or ()) > 3
-    assert "(figures/composition.png)" in card.render(facts, "figures/composition.png")
+    assert "(figures/composition.png)" in card.render(facts, {"composition": "figures/composition.png"})
     assert "composition.png" not in card.render(facts)
+
+
+def test_groups_are_drawn_with_their_intervals(facts: Facts, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    drawn = figures.draw(facts, tmp_path)
+    assert drawn == {"composition": "figures/composition.png", "groups": "figures/groups.png"}
+    first = (tmp_path / drawn["groups"]).read_bytes()
+    assert figures.by_group(facts, tmp_path / "again.png") and (tmp_path / "again.png").read_bytes() == first
+    assert "(figures/groups.png)" in card.render(facts, drawn) and "groups.png" not in card.render(facts)
 
 
 def test_nobody_labelled_is_no_picture(layout: Path, tmp_path: Path) -> None:

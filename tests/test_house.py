@@ -27,7 +27,7 @@ FLOORS = (
     " detectors face_track tag_summary",
     "stages shard_worker runner checks screening.* c2pa_signing tree tree_* quality.* generators.*",
     "plan planning.* summary hub hub_layout card publishing.* sources pieces remote decoding streams audit.*"
-    " captioning.* recognise.*",
+    " captioning.* recognise.* report.*",
     "builders.* equime_dataset doctor",
     "demo show cli commands.* __main__ __init__",
 )
@@ -36,7 +36,7 @@ FLOORS = (
 MEASURES = ("equime.quality", "equime.recognise")
 DECODERS = {"av", "torchcodec", "decord"}
 LOADERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-DATA_FILES = ("*.tflite", "NOTICE", "py.typed", "*.py", "*.pyc")
+DATA_FILES = ("*.tflite", "NOTICE", "py.typed", "*.py", "*.pyc", "page.html", "page.css", "page.js")
 PRINTS = {"equime.commands.shared", "equime.__main__"}
 LONGEST = 350
 LONGER = {

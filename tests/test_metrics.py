@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -105,6 +106,48 @@ def test_columns_that_do_not_fit_are_refused() -> None:
         counts_of([0, 1], [0], 3)
     with pytest.raises(EquimeError, match="whole numbers"):
         metrics.confusion(np.array([0.5]), np.array([0]), 3)
+
+
+TABLES = st.integers(2, 6).flatmap(
+    lambda k: st.lists(st.lists(st.integers(0, 30), min_size=k, max_size=k), min_size=k, max_size=k)
+)
+
+
+@pytest.mark.parametrize("weights", [None, "linear", "quadratic"])
+@given(table=TABLES)
+@settings(deadline=None, max_examples=60)
+@example(table=[[0, 5], [0, 0]])
+@example(table=[[3, 0], [0, 4]])
+@example(table=[[0, 4], [4, 0]])
+def test_kappa_is_scikit_learns(weights: Literal["linear", "quadratic"] | None, table: list[list[int]]) -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    counts = np.array(table)
+    found = metrics.kappa(counts, weights)
+    first, second = counts.any(1), counts.any(0)
+    if first.sum() + second.sum() == 0 or ((first == second).all() and first.sum() == 1):
+        assert np.isnan(found)
+        return
+    one, other = (places.ravel() for places in np.indices(counts.shape))
+    theirs = sklearn.cohen_kappa_score(
+        one, other, labels=range(len(counts)), weights=weights, sample_weight=counts.ravel()
+    )
+    assert float(found) == pytest.approx(theirs, abs=1e-12)
+
+
+def test_kappa_takes_many_tables_and_has_an_interval() -> None:
+    tables = np.random.default_rng(0).integers(0, 9, (4, 30, 3, 3)) + 6 * np.eye(3, dtype=np.int64)
+    for weights in (None, "linear", "quadratic"):
+        each = [[float(metrics.kappa(table, weights)) for table in row] for row in tables]
+        np.testing.assert_allclose(metrics.kappa(tables, weights), each)
+    found = bootstrap(tables[0], metrics.kappa, draws=200)
+    assert found.value == pytest.approx(float(metrics.kappa(tables[0].sum(0)))) and found.low < found.value < found.high
+    assert np.isnan(bootstrap(np.zeros((5, 2, 2)), metrics.kappa, draws=20)).all()
+
+
+def test_two_who_do_not_look_have_a_kappa_of_zero() -> None:
+    table = np.outer([10, 20, 70], [30, 50, 20])
+    for weights in (None, "linear", "quadratic"):
+        assert metrics.kappa(table, weights) == pytest.approx(0, abs=1e-12)
 
 
 # --- answers that look at no clip

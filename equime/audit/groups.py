@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 
 DEFAULT: Final = ("race", "gender", "age", "gender+race", "skin")
 """By what is grouped where nobody says: those of them that somebody has a label of."""
-_KNOWN: Final = {
+KNOWN: Final = {
     "gender": schema.GENDERS,
     "age": schema.AGE_BANDS,
     "race": schema.RACES,
@@ -35,6 +35,7 @@ _KNOWN: Final = {
     "emotion": (*schema.EMOTIONS, schema.DISGUST),
     "split": schema.SPLITS,
 }
+"""Attribute -> its groups in the contract, in order, whether or not they occur."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,7 @@ def groups(rows: Rows, by: str) -> Groups:
 
     Args:
         rows: With a column of text for each attribute.
-        by: "race", or several: "gender+race".
+        by: "race", or several: "gender+race". Labels of the contract may be written in any case, or with "_".
 
     Raises:
         EquimeError: No such column, one that is no text, or nobody has a label.
@@ -75,6 +76,8 @@ def groups(rows: Rows, by: str) -> Groups:
     names = by.split("+")
     columns = [_labels(rows, name) for name in names]
     orders = [_ordered(column, name) for column, name in zip(columns, names, strict=True)]
+    if not all(orders):
+        raise EquimeError(_nobody(rows, by))
     member = [pc.index_in(c, pa.array(o, c.type)).fill_null(-1) for c, o in zip(columns, orders, strict=True)]
     codes = np.array([np.asarray(column, np.int64) for column in member])
     whole = np.where((codes < 0).any(0), -1, np.ravel_multi_index(np.maximum(codes, 0), [len(o) for o in orders]))
@@ -84,11 +87,13 @@ def groups(rows: Rows, by: str) -> Groups:
     parts = np.unravel_index(occurring, [len(o) for o in orders])
     told = [", ".join(order[k] for order, k in zip(orders, each, strict=True)) for each in zip(*parts, strict=True)]
     if not told:
-        raise EquimeError(f"nobody in {rows.name} has a label of {by!r}: group by another column, or tag the clips")
+        raise EquimeError(_nobody(rows, by))
     return Groups(by, tuple(told), found)
 
 
-def several(rows: Rows, wanted: Sequence[str] | None) -> tuple[list[Groups], list[str]]:
+def several(
+    rows: Rows, wanted: Sequence[str] | None, default: Sequence[str] = DEFAULT
+) -> tuple[list[Groups], list[str]]:
     """The groupings asked for, or the default ones, and a note for each default one that nobody has labels of.
 
     Raises:
@@ -97,7 +102,7 @@ def several(rows: Rows, wanted: Sequence[str] | None) -> tuple[list[Groups], lis
     if wanted:
         return [groups(rows, by) for by in wanted], []
     found, notes = [], []
-    for by in DEFAULT:
+    for by in default:
         try:
             found.append(groups(rows, by))
         except EquimeError:
@@ -107,9 +112,34 @@ def several(rows: Rows, wanted: Sequence[str] | None) -> tuple[list[Groups], lis
     return found, notes
 
 
+def whose(rows: Rows) -> tuple[Array, int]:
+    """Whose each row is, int64 (n,), -1 where nobody says; and how many people there are."""
+    found = rows.table["subject_id"].combine_chunks().dictionary_encode()
+    return np.asarray(found.indices.fill_null(-1), np.int64), len(found.dictionary)
+
+
+def of_subjects(found: Groups, who: Array, subjects: int) -> Array:
+    """The group of each subject, int64 (subjects,): that of most of its clips, -1 for one without a label.
+
+    Args:
+        found: The clips' groups.
+        who: int (n,), whose each clip is, see `whose`; -1 votes for nobody.
+        subjects: How many there are.
+    """
+    known = (found.member >= 0) & (who >= 0)
+    shape = subjects, len(found.names)
+    places = who[known] * shape[1] + found.member[known]
+    votes = np.bincount(places, minlength=subjects * shape[1]).reshape(shape)
+    return np.where(votes.any(1), votes.argmax(1), -1)
+
+
 def is_small(subjects: int, least: int = MIN_SUBJECTS) -> bool:
     """Whether a group of so many people says too little."""
     return subjects < least
+
+
+def _nobody(rows: Rows, by: str) -> str:
+    return f"nobody in {rows.name} has a label of {by!r}: group by another column, or tag the clips"
 
 
 def _labels(rows: Rows, name: str) -> pa.Array:
@@ -119,10 +149,12 @@ def _labels(rows: Rows, name: str) -> pa.Array:
     column = rows.table[name].combine_chunks()
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
         raise EquimeError(f"{rows.name}: expected text in the column {name!r} to group by, got {column.type}")
-    return column
+    # Otherwise "Middle_Eastern" were a group of its own, and "middle eastern" one that nobody belongs to.
+    plain = pc.replace_substring(pc.utf8_lower(pc.utf8_trim_whitespace(column)), "_", " ")
+    return pc.if_else(pc.is_in(plain, pa.array(KNOWN.get(name, ()), column.type)), plain, column)
 
 
 def _ordered(column: pa.Array, name: str) -> list[str]:
     there = set(pc.unique(column).to_pylist()) - {None}
-    known = [label for label in _KNOWN.get(name, ()) if label in there]
+    known = [label for label in KNOWN.get(name, ()) if label in there]
     return [*known, *sorted(there - set(known))]

@@ -25,6 +25,8 @@ MIN_SUBJECTS: Final = 10
 """A group of fewer subjects is *small*: shown, marked, and left out of the largest gap."""
 SHOWN: Final = 40
 """Rows of one table that `Audit.lines` prints; the CSV has all."""
+ACROSS: Final = 6
+"""Measures side by side that it prints, the drawn ones first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,8 @@ class Finding:
         low: Where its 95 % interval begins; None without one.
         high: Where that ends.
         reference: What it has to be read against: the share wanted, what guessing scores, what chance alone gives.
-        p: How often chance alone gives as much, corrected for how many were tested (Holm 1979); None untested.
+        p: How often chance alone gives as much, corrected for how many were tested (`permutation.step_down`, or Holm
+            1979 where there are few); None untested.
         clips: How many clips it is made of.
         subjects: How many people.
         small: Whether these are too few to say much: see `MIN_SUBJECTS`.
@@ -133,7 +136,7 @@ class Audit:
         found = [self.question]
         for _, block in _blocks(self.findings):
             grouped = [finding for finding in block if finding.group]
-            found += ["", *_grid(grouped)] if grouped else [""]
+            found += ["", *_grid(grouped, self.drawn)] if grouped else [""]
             found += _list([finding for finding in block if not finding.group])
         return [*found, *([""] if self.notes else []), *(f"- {note}" for note in self.notes)]
 
@@ -149,32 +152,44 @@ def _blocks(findings: Iterable[Finding]) -> Iterator[tuple[tuple[str, str, str],
     yield from blocks.items()
 
 
-def _grid(findings: Sequence[Finding]) -> list[str]:
+def _grid(findings: Sequence[Finding], drawn: Sequence[str]) -> list[str]:
     names = list(dict.fromkeys(finding.name for finding in findings))
+    shown = sorted(names, key=lambda name: name not in drawn)[:ACROSS]
     groups: dict[str, dict[str, Finding]] = {}
     for finding in findings:
         groups.setdefault(finding.group, {})[finding.name] = finding
-    first = findings[0]
-    rows = [[_title(first), "clips", "subjects", *names]]
+    rows = [[_title(findings[0]), "clips", "subjects", *shown]]
     for group, cells in list(groups.items())[:SHOWN]:
         most = max(cells.values(), key=lambda finding: finding.clips)
         marked = group + " (few)" * any(cell.small for cell in cells.values())
-        shown = [_cell(cells[name]) if name in cells else "" for name in names]
-        rows.append([marked, f"{most.clips:,}", f"{most.subjects:,}", *shown])
-    more = [f"and {len(groups) - SHOWN} more groups"] * (len(groups) > SHOWN)
-    return [*_aligned(rows), *more]
+        values = [_cell(cells[name]) if name in cells else "" for name in shown]
+        rows.append([marked, f"{most.clips:,}", f"{most.subjects:,}", *values])
+    return [*_aligned(rows), *_more(len(groups), "groups"), *_more(len(names), "measures of these groups", ACROSS)]
 
 
 def _list(findings: Sequence[Finding]) -> list[str]:
-    if not findings:
-        return []
+    said = [finding for finding in findings if finding.value is not None]
+    if not said:
+        return _unsaid(findings)
     rows = [[_title(findings[0]), "", "chance or target", "p", "clips", "subjects", ""]]
-    for finding in findings[:SHOWN]:
+    for finding in said[:SHOWN]:
         reference, p = (_number(value) for value in (finding.reference, finding.p))
         counts = f"{finding.clips:,}", f"{finding.subjects:,}"
         rows.append([finding.name, _cell(finding), reference, p, *counts, finding.note])
-    more = [f"and {len(findings) - SHOWN} more"] * (len(findings) > SHOWN)
-    return [*_aligned(rows), *more]
+    return [*_aligned(rows), *_more(len(said), "numbers"), *_unsaid(findings)]
+
+
+def _unsaid(findings: Sequence[Finding]) -> list[str]:
+    """What cannot be said, by its reason."""
+    reasons: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.value is None:
+            reasons.setdefault(finding.note, []).append(finding.name)
+    return [f"{', '.join(n[:3])}{f' and {len(n) - 3} more' * (len(n) > 3)}: {why}" for why, n in reasons.items()]
+
+
+def _more(count: int, what: str, shown: int = SHOWN) -> list[str]:
+    return [f"and {count - shown} more {what}: see --csv"] * (count > shown)
 
 
 def _title(finding: Finding) -> str:
@@ -189,16 +204,21 @@ def _cell(finding: Finding) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    if value is None:
+        return "-"
+    if abs(value) >= 100 or (float(value).is_integer() and abs(value) > 1):
+        return f"{value:,.0f}"
+    return f"{round(value, 3) + 0.0:.3f}"  # no "-0.000"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns padded to their widest; the first is words, the others are numbers, the last of a list words again."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            text.ljust(w) if k == 0 or w > 48 else text.rjust(w)
-            for k, (text, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    """A header and rows, columns padded to their widest; those that say nothing are left out, the last stands free."""
+    kept = [column for column in zip(*rows, strict=True) if set(column[1:]) - {"-", "", "0"}]
+    widths = [max(map(len, column)) for column in kept]
+    free = kept[-1][0] == ""
+    lines = []
+    for head, *cells in zip(*kept, strict=True):
+        padded = (cell.rjust(width) for cell, width in zip(cells[:-1], widths[1:-1], strict=True))
+        last = cells[-1:] if free else [cell.rjust(widths[-1]) for cell in cells[-1:]]
+        lines.append("  ".join([head.ljust(widths[0]), *padded, *last]).rstrip())
+    return lines

@@ -10,6 +10,7 @@ names) is escaped for Markdown and YAML.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import pyarrow as pa
@@ -27,14 +28,14 @@ SIDES: Final[Mapping[str, str]] = {"L": "left", "R": "right", "B": "both", "U": 
 _FLOATS: Final = {"float": "float32", "double": "float64"}
 
 
-def render(facts: Facts, picture: str | None = None) -> str:
+def render(facts: Facts, pictures: Mapping[str, str] = MappingProxyType({})) -> str:
     """The card's text.
 
     Args:
         facts: What was counted and measured.
-        picture: Path in the release of the drawing of its composition; None where it was not drawn.
+        pictures: What was drawn, from `figures.draw`.
     """
-    found = [_front_matter(facts), *_sections(facts, picture)]
+    found = [_front_matter(facts), *_sections(facts, pictures)]
     return "\n\n".join(section.strip("\n") for section in found) + "\n"
 
 
@@ -53,14 +54,14 @@ def _counts(facts: Facts) -> dict[tuple[str, str], int]:
     return {(split, label): n for split, labels in facts.counts.items() for label, n in labels.items()}
 
 
-def _sections(facts: Facts, picture: str | None) -> Iterator[str]:
+def _sections(facts: Facts, pictures: Mapping[str, str]) -> Iterator[str]:
     yield _opening(facts)
     yield "## Contents\n\n" + _contents(facts)
     yield _rebuild(facts) if facts.about.mode == "recipe" else _load(facts)
     yield "## How it was made\n\n" + _making(facts)
-    yield "## Who is shown\n\n" + composition.section(facts, picture)
+    yield "## Who is shown\n\n" + composition.section(facts, pictures.get("composition"))
     yield "## Expressions\n\n" + _expressions(facts)
-    yield from measured.sections(facts)
+    yield from measured.sections(facts, pictures.get("groups"))
     yield from terms.sections(facts)
     yield "## Columns\n\n" + _columns(facts)
     yield "## Version and files\n\n" + _version(facts)

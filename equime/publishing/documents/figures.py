@@ -1,16 +1,24 @@
-"""The picture of a release: whom it shows, by perceived group, in subjects and in clips.
+"""The pictures of a release: whom it shows, and whether its clips are as good for every group.
 
-    composition(facts, release / "figures" / "composition.png")      # False where matplotlib is not installed
+    draw(facts, release)      # {"composition": "figures/composition.png", "groups": "figures/groups.png"}
 
-Bars of subjects and of clips stand side by side, in shares, so that who is shown more often than others is seen; the
-dashed line is the share at which all groups are equal. There is no face in it.
+Composition: bars of subjects and of clips stand side by side, in shares, so that who is shown more often than others is
+seen; the dashed line is the share at which all groups are equal. Groups: the share of clips that were accepted, and
+what was measured against the plan, with intervals, so that a gap is seen beside what chance makes. Without matplotlib
+there are none. There is no face in them; groups are *perceived*.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from equime.audit import panels
+from equime.audit.groups import is_small
+from equime.audit.result import Finding
+from equime.errors import MissingPackageError
+from equime.metrics import wilson
 from equime.planning.equity_report import Balance, Equity
 from equime.planning.targets import PRIORITY
 from equime.publishing.documents.citation import NAME
@@ -20,6 +28,9 @@ from equime.publishing.documents.markdown import many
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FOLDER: Final = "figures"
+MEASURED: Final = ("measured", "apex within 2", "duration within 2")
+"""Of `quality.study`, drawn by group."""
 COLOURS: Final = {"identities": "#1b4f72", "clips": "#e59866"}
 """Told apart in grey and by readers who do not tell red from green."""
 WORDS: Final = {"identities": "subjects", "clips": "clips"}
@@ -30,16 +41,83 @@ WIDTH: Final = 9.0
 DPI: Final = 110
 
 
-def composition(facts: Facts, path: Path) -> bool:
-    """Draw the composition as a PNG; the same facts give the same bytes under one version of matplotlib.
+def draw(facts: Facts, folder: Path) -> dict[str, str]:
+    """Draw what can be drawn, as PNG; the same facts give the same bytes under one version of matplotlib.
 
     Args:
         facts: What was counted; by the sources' labels, or the tagger's where sources have none.
-        path: Where; its folder is made.
+        folder: The release.
 
     Returns:
-        Whether it was drawn: not without matplotlib, nor where nobody has a label.
+        "composition" and "groups" -> path in the release, of those that were drawn.
     """
+    drawers = {"composition": composition, "groups": by_group}
+    places = {name: f"{FOLDER}/{name}.png" for name in drawers}
+    return {name: places[name] for name, drawer in drawers.items() if drawer(facts, folder / places[name])}
+
+
+def by_group(facts: Facts, path: Path) -> bool:
+    """Draw acceptance and measures by group; False without matplotlib, or where no group was scored."""
+    findings = [*_accepted(facts), *_measured(facts)]
+    if not findings:
+        return False
+    try:
+        figure = panels.columns(findings, list(dict.fromkeys(finding.name for finding in findings)))
+    except MissingPackageError:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    title = f"{NAME} {facts.about.version}: clips accepted, and measured as planned, by perceived group"
+    with panels.titled(figure, title):
+        figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None}, facecolor="white")
+    return True
+
+
+def _accepted(facts: Facts) -> Iterator[Finding]:
+    """Of the clips that were judged, before any was left out."""
+    for each in facts.acceptance:
+        if each.by in PRIORITY and each.group and each.judged:
+            group, (low, high) = f"{each.by} {each.group}", wilson(each.accepted, each.judged)
+            yield Finding(
+                measure="accepted",
+                by="group",
+                group=group,
+                value=each.accepted / each.judged,
+                low=low,
+                high=high,
+                clips=each.judged,
+                small=_is_few(facts, group),
+            )
+
+
+def _measured(facts: Facts) -> Iterator[Finding]:
+    for group, figures in facts.validity.figures.items() if facts.validity else ():
+        for name in MEASURED if group.partition(" ")[0] in (*PRIORITY, "skin") else ():
+            figure = figures.get(name)
+            if figure is not None and figure.value is not None:
+                yield Finding(
+                    measure=name,
+                    by="group",
+                    group=group,
+                    value=figure.value,
+                    low=figure.low,
+                    high=figure.high,
+                    reference=figure.constant,
+                    clips=figure.clips,
+                    small=_is_few(facts, group),
+                )
+
+
+def _is_few(facts: Facts, group: str) -> bool:
+    """Whether a group ("race asian", "skin tan") has too few subjects to say much."""
+    by, _, name = group.partition(" ")
+    if by == "skin":
+        return name not in facts.skin or is_small(facts.skin[name].subjects)
+    equity = facts.source or facts.tagged
+    return equity is None or is_small(equity.balances[by].identities.get(name, 0))
+
+
+def composition(facts: Facts, path: Path) -> bool:
+    """Draw the composition; False without matplotlib, or where nobody has a label."""
     equity = facts.source or facts.tagged
     if equity is None:
         return False

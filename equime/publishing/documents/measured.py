@@ -34,10 +34,15 @@ BY_GROUP: Final = ("measured", "apex within 2", "duration within 2", "regions")
 PAIRED: Final = {"named": "named in the caption", "planned": "planned", "measured": "measured"}
 
 
-def sections(facts: Facts) -> Iterator[str]:
-    """Quality, validity, captions and labels, a section each."""
+def sections(facts: Facts, picture: str | None = None) -> Iterator[str]:
+    """Quality, validity, captions and labels, a section each.
+
+    Args:
+        facts: What was counted and measured.
+        picture: Path in the release of the drawing of measures by group; None where it was not drawn.
+    """
     yield "## Quality\n\n" + _quality(facts)
-    yield "## Validity: is it a micro-expression?\n\n" + _validity(facts)
+    yield "## Validity: is it a micro-expression?\n\n" + _validity(facts, picture)
     yield "## Captions\n\n" + _captions(facts)
     yield "## Labels and their error\n\n" + _labels(facts)
 
@@ -56,11 +61,12 @@ def _quality(facts: Facts) -> str:
 # --- validity
 
 
-def _validity(facts: Facts) -> str:
+def _validity(facts: Facts, picture: str | None) -> str:
     study = facts.validity
     if study is None:
         return "Not measured: no clip of this version is scored."
-    parts = [_selection(facts), *_acceptance(facts.acceptance)]
+    drawn = [f"![Accepted, and measured as planned, by perceived group]({picture})"] if picture else []
+    parts = [_selection(facts), *drawn, *_acceptance(facts.acceptance)]
     if study.clips:
         parts += [*_main(study), *_groups(study)]
     if study.controls:

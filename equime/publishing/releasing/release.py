@@ -31,8 +31,6 @@ from equime.publishing.releasing.earlier import Earlier
 from equime.publishing.withdrawing import rewriting
 from equime.table import Table, write_atomically, writing
 
-FIGURE = "figures/composition.png"
-
 
 def make(
     table: Table,
@@ -121,9 +119,9 @@ def describe(
     found = dict(kept or {}) | manifest.listed(folder)
     sizes = {path: entry.bytes for path, entry in found.items()}
     told = facts.gather(rows.metadata(folder), about, **vars(origin), sizes=sizes)
-    drawn = figures.composition(told, folder / FIGURE)
+    drawn = figures.draw(told, folder)
     texts = {
-        "README.md": card.render(told, FIGURE if drawn else None),
+        "README.md": card.render(told, drawn),
         "DATASHEET.md": datasheet.render(told),
         "CITATION.cff": citation.cff(about),
         changelog.NAME: changelog.render(earlier, changelog.entry(about, changes, origin.withdrawn)),
@@ -131,7 +129,7 @@ def describe(
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
-    found |= {name: manifest.hashed(folder / name) for name in (*texts, *([FIGURE] if drawn else []))}
+    found |= {name: manifest.hashed(folder / name) for name in (*texts, *drawn.values())}
     made = Manifest(
         about=about,
         files=dict(sorted(found.items())),

@@ -1,0 +1,213 @@
+"""What a file of answers says, column by column, and one line for whatever is wrong with it.
+
+    table = AnswerTable.read(Path("theirs.csv"))
+    table.classes, table.numbers("prediction"), table.probabilities()
+
+A row is named as a spreadsheet names it: the header of a CSV is row 1. Emotions are *intended*.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from equime import schema
+from equime.audit.files import read_table, require
+from equime.errors import EquimeError
+from equime.one_line import one_line
+
+Array = npt.NDArray[Any]
+
+IDS: Final = ("sample_id", "clip_id")
+"""Columns that name a clip, the first that is there."""
+OWN: Final = ("label", "prediction", "seed", "fold", "dataset")
+"""What only the answers can say, even where the data set has such a column."""
+PREFIXES: Final = ("prob_", "p_")
+TOLERANCE: Final = 1e-3
+"""By how much the probabilities of an answer may miss one."""
+_HAIR: Final = 1e-6
+_CLASS: Final = ("label", "prediction")
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerTable:
+    """The labelled rows of a file of answers.
+
+    Attributes:
+        path: The file.
+        columns: Its columns: text is plain text, `clip_id` is there where the file names clips.
+        lines: int64 (n,), the row of the file that each comes from.
+        unlabelled: Rows without a label, which are left out.
+    """
+
+    path: Path
+    columns: pa.Table
+    lines: Array
+    unlabelled: int
+
+    @classmethod
+    def read(cls, path: Path) -> AnswerTable:
+        """The labelled rows.
+
+        Raises:
+            EquimeError: No such file, no column `label` or `prediction`, no labelled row.
+        """
+        table = _as_text(read_table(path))
+        require(table, _CLASS, path)
+        known = np.asarray(table["label"].is_valid())
+        if not known.any():
+            raise EquimeError(f"no row of {path} has a label: expected at least one answer that can be right or wrong")
+        if name := next((name for name in IDS if name in table.column_names), None):
+            table = put(table, "clip_id", table[name].cast(pa.string()))
+        lines = np.flatnonzero(known) + (1 if path.suffix.lower() == ".parquet" else 2)
+        return cls(path, table.filter(pa.array(known)), lines, int((~known).sum()))
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Those of the probabilities, else all that are named: emotions in the contract's order, others by alphabet."""
+        named = {name for column in _CLASS for name in pc.unique(self.columns[column]).to_pylist()} - {None}
+        if self._struct is not None:
+            return tuple(field.name for field in self._struct.type)
+        if self._prefixed:
+            spelled = {name.lower(): name for name in sorted(named)}  # names of columns are read in lower case
+            return tuple(spelled.get(name, name) for name in self._prefixed)
+        known = [name for name in (*schema.EMOTIONS, schema.DISGUST) if name in named]
+        return (*known, *sorted(named - set(known)))
+
+    @property
+    def _struct(self) -> pa.ChunkedArray | None:
+        column = self.columns["probabilities"] if "probabilities" in self.columns.column_names else None
+        return column if column is not None and pa.types.is_struct(column.type) else None
+
+    @property
+    def _prefixed(self) -> dict[str, pa.ChunkedArray]:
+        """Class, as in the column's name -> its probabilities."""
+        names = self.columns.column_names
+        prefix = next((p for p in PREFIXES if any(name.startswith(p) for name in names)), None)
+        return {n.removeprefix(prefix): self.columns[n] for n in names if n.startswith(prefix)} if prefix else {}
+
+    def numbers(self, name: str) -> Array:
+        """The column "label" or "prediction" as places in `classes`, int64 (n,).
+
+        Raises:
+            EquimeError: None in a row, or one that is no class.
+        """
+        column = self.columns[name]
+        found = np.asarray(pc.index_in(column, pa.array(self.classes, pa.string())).fill_null(-1), np.int64)
+        if (found < 0).any():
+            first = int(np.argmax(found < 0))
+            got = column[first].as_py()
+            what = (
+                f"a {name}, got none" if got is None else f"{name} to be one of {', '.join(self.classes)}, got {got!r}"
+            )
+            raise EquimeError(
+                f"{self.path}, row {self.lines[first]}: expected {what}; correct it, or leave the row out"
+            )
+        return found
+
+    def seeds(self) -> Array:
+        """Which training answered, int64 (n,); 0 where nobody says.
+
+        Raises:
+            EquimeError: A seed that is no whole number.
+        """
+        if "seed" not in self.columns.column_names or self.columns["seed"].null_count == len(self.columns):
+            return np.zeros(len(self.columns), np.int64)
+        try:
+            found = self.columns["seed"].cast(pa.int64())
+        except pa.ArrowException:
+            found = None
+        if found is None or found.null_count:
+            raise EquimeError(f"{self.path}: expected a whole number as seed in every row; or leave the column out")
+        return np.asarray(found, np.int64)
+
+    def probabilities(self) -> Array | None:
+        """Of each class, float64 (n, K), or None where the file has none.
+
+        Raises:
+            EquimeError: They are no numbers, not within 0 to 1, or do not sum to one.
+        """
+        struct = self._struct
+        columns = [*self._prefixed.values()] if struct is None else [pc.struct_field(struct, n) for n in self.classes]
+        if not columns:
+            return None
+        try:
+            found = np.stack([np.asarray(column.cast(pa.float64()).fill_null(np.nan)) for column in columns], 1)
+        except pa.ArrowException as error:
+            said = f"expected a number as probability of each class: {one_line(error)}"
+            raise EquimeError(f"{self.path}: {said}") from error
+        inside = np.asarray(((found >= -_HAIR) & (found <= 1 + _HAIR)).all(1))
+        self._refuse(~inside, found, f"probabilities of 0 to 1 for {', '.join(self.classes)}")
+        self._refuse(np.asarray(np.abs(found.sum(1) - 1) > TOLERANCE), found, "probabilities that sum to one")
+        return found
+
+    def _refuse(self, wrong: Array, found: Array, expected: str) -> None:
+        if wrong.any():
+            first, more = int(np.argmax(wrong)), int(wrong.sum()) - 1
+            got = ", ".join(f"{value:.4g}" for value in found[first]) + f" (and {more:,} more such rows)" * bool(more)
+            raise EquimeError(f"{self.path}, row {self.lines[first]}: expected {expected}, got {got}")
+
+    def check_clips(self, seeds: Array) -> None:
+        """Refuse clips that a seed answered twice or not at all, or that have two labels; nothing where none is named.
+
+        Raises:
+            EquimeError: There is such a clip, or one without a name.
+        """
+        if "clip_id" not in self.columns.column_names:
+            return
+        keys = [name for name in ("clip_id", "dataset") if name in self.columns.column_names]
+        clips, runs = put(self.columns.select([*keys, "label"]), "seed", pa.array(seeds)), len(np.unique(seeds))
+        if clips["clip_id"].null_count:
+            raise EquimeError(
+                f"{self.path}: expected a clip's id in every row, {clips['clip_id'].null_count:,} have none"
+            )
+        often = clips.group_by([*keys, "seed"], use_threads=False).aggregate([([], "count_all")])
+        each = clips.group_by(keys, use_threads=False).aggregate([([], "count_all"), ("label", "count_distinct")])
+        for found, wrong, expected, got in (
+            (often, pc.greater(often["count_all"], 1), "one answer to each clip from each seed", "several to"),
+            (each, pc.less(each["count_all"], runs), "every seed to answer the same clips", f"fewer than {runs} to"),
+            (each, pc.greater(each["label_count_distinct"], 1), "one label a clip", "several of"),
+        ):
+            if (bad := found.filter(wrong)).num_rows:
+                more = f" (and {len(bad) - 1:,} more)" * (len(bad) > 1)
+                raise EquimeError(f"{self.path}: expected {expected}, got {got} {bad['clip_id'][0].as_py()!r}{more}")
+
+
+def put(table: pa.Table, name: str, column: pa.ChunkedArray | pa.Array) -> pa.Table:
+    """The table with a column, in the place of one of the same name."""
+    if name in table.column_names:
+        return table.set_column(table.column_names.index(name), name, column)
+    return table.append_column(name, column)
+
+
+def remarks(truth: Array, predicted: Array, probabilities: Array | None, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """What is odd about answers and allowed: one class only, answers that are not the likeliest class."""
+    notes = []
+    if len(there := np.unique(truth)) == 1:
+        alone = f"every clip is labelled {classes[there[0]]!r}"
+        notes.append(f"{alone}: of one class, UF1 and UAR say nothing of how well it is told from others")
+    if probabilities is not None:
+        own = probabilities[np.arange(len(predicted)), predicted]
+        if other := int((own < probabilities.max(1) - _HAIR).sum()):
+            notes.append(f"{other:,} answers are not the likeliest class by their own probabilities: own thresholds?")
+    return tuple(notes)
+
+
+def _as_text(table: pa.Table) -> pa.Table:
+    """Text as plain text, whatever kind of text it was; classes and names may be numbers, and empty is none."""
+    for field in table.schema:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if field.name in (*_CLASS, "fold", "dataset", "subject_id") or pa.types.is_large_string(kind):
+            kind = pa.string()
+        column = table[field.name] if kind == field.type else table[field.name].cast(kind)
+        if field.name in _CLASS:
+            column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+        table = put(table, field.name, column)
+    return table

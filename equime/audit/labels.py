@@ -1,0 +1,249 @@
+"""What the audits say where labels err: under two labellers, and corrected by a validation study.
+
+    repeat(generator, {"source": by_source, "tag": by_tag})                        # any audit of `Rows`
+    corrected_performance(answers, None, Confusion.from_csv(Path("study.csv")))    # by true group
+
+A gap that shows under one labeller and not under the other is the labeller's as much as the data's; one that is seen
+under both may still be too small, because errors mix groups. All labels are *perceived*; "true" is what a study took
+for true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from equime.audit.answers import Answered
+from equime.audit.correction import ASSUMES, Study, Unmixed, unmixed
+from equime.audit.correction import corrected as unmix
+from equime.audit.generator import balanced, measures
+from equime.audit.groups import groups
+from equime.audit.means import FEW, GAP, finding, gap, gaps_of, is_small_of, means, people_of
+from equime.audit.performance import SCORES
+from equime.audit.performance import measures as scored
+from equime.audit.resampling import estimates
+from equime.audit.result import Audit, Finding, figures
+from equime.audit.rows import Rows
+from equime.bootstrap import Estimate
+from equime.errors import EquimeError
+from equime.planning.equity_audit import Confusion, sensitivities
+from equime.planning.targets import LABELS
+
+Array = npt.NDArray[Any]
+
+CORRECTED: Final = "corrected"
+SHARE: Final = ("share",)
+EVENNESS: Final = "evenness"
+_NOBODY: Final = "nobody is expected in this group"
+_RATES: Final = ("failed", "accepted", "measured", "side right")
+"""Of `generator.measures`: those that are counts, and so can be corrected."""
+
+
+def repeat(audit: Callable[[Rows], Audit], rows: Mapping[str, Rows]) -> Audit:
+    """One audit under several labellers, and how far its statements about all groups differ.
+
+    Args:
+        audit: Of rows.
+        rows: Labeller -> the same rows under its labels (`open_rows(where, columns, labels="tag")`).
+
+    Returns:
+        The findings of each, then "<measure>: tag minus source". A labeller who labels nobody is a note.
+
+    Raises:
+        EquimeError: The audit can be made under no labeller; why under the first.
+    """
+    made: dict[str, Audit] = {}
+    failed: dict[str, EquimeError] = {}
+    for labeller, labelled in rows.items():
+        try:
+            made[labeller] = audit(labelled)
+        except EquimeError as error:
+            failed[labeller] = error
+    if not made:
+        raise next(iter(failed.values()), EquimeError("expected the rows of at least one labeller, got none"))
+    first, *others = made
+    found = [
+        replace(each, labels=labeller if each.by else "") for labeller, one in made.items() for each in one.findings
+    ]
+    found = [*dict.fromkeys(found)]  # what needs no labels is the same under both
+    found += [change for other in others for change in _changes(first, made[first], other, made[other])]
+    notes = [note for one in made.values() for note in one.notes]
+    notes += [f"not repeated under {labeller} labels: {error}" for labeller, error in failed.items()]
+    return replace(made[first], findings=tuple(found), notes=tuple(dict.fromkeys(notes)))
+
+
+def _changes(first: str, one: Audit, other: str, two: Audit) -> Iterator[Finding]:
+    """How far what is said of all groups differs between two labellers."""
+    key = ("measure", "of", "by", "scope")
+    known = {tuple(getattr(f, name) for name in key): f for f in one.findings if f.by and not f.group}
+    for said in two.findings:
+        before = known.get(tuple(getattr(said, name) for name in key))
+        if before is None or said.group or before.value is None or said.value is None:
+            continue
+        yield Finding(
+            measure=f"{said.measure}: {other} minus {first}",
+            of=said.of,
+            by=said.by,
+            scope=said.scope,
+            value=said.value - before.value,
+            reference=0.0,
+            clips=min(before.clips, said.clips),
+            subjects=min(before.subjects, said.subjects),
+        )
+
+
+# --- corrected by a validation study
+
+
+def corrected_performance(answers: Answered, by: Sequence[str] | None, confusion: Confusion) -> Audit:
+    """UF1, UAR and accuracy by true group, and their gaps, of answers whose groups' labels err.
+
+    Args:
+        answers: A recogniser's.
+        by: Attributes of the study; None: all that somebody has a label of.
+        confusion: How often these labels err.
+
+    Raises:
+        EquimeError: The study does not speak of an attribute, or has nobody of a group that occurs.
+    """
+    runs, run = np.unique(answers.seeds, return_inverse=True)
+    size = len(answers.classes)
+    cells = np.ravel_multi_index((run, answers.truth, answers.predicted), (len(runs), size, size))
+
+    def score(pooled: Array) -> Array:
+        return np.asarray(scored(pooled.reshape(*pooled.shape[:2], len(runs), size, size))[..., :3])
+
+    found = _by_true(answers.rows, by, confusion, np.arange(len(runs) * size**2) == cells[:, None], score, SCORES[:3])
+    question = "For whom is the recogniser right, as far as groups' labels can be corrected?"
+    return Audit("performance", question, tuple(found), (ASSUMES, *answers.rows.notes), (f"{GAP} of {SCORES[0]}",))
+
+
+def corrected_generator(rows: Rows, by: Sequence[str] | None, confusion: Confusion) -> Audit:
+    """The shares that `audit.generator` counts (failed, accepted, measured, side right) by true group, and their gaps.
+
+    Args:
+        rows: As for `audit.generator`.
+        by: As for `corrected_performance`.
+        confusion: Likewise.
+
+    Raises:
+        EquimeError: Likewise.
+    """
+    rows = rows.chosen(balanced(rows.table))
+    columns = {name: values for name, values in measures(rows.table).items() if name in _RATES}
+    cells = np.stack([values == hit for values in columns.values() for hit in (True, False)], 1)
+
+    def score(pooled: Array) -> Array:
+        parts = pooled.reshape(*pooled.shape[:2], len(columns), 2)
+        return means(np.stack([parts[..., 0], parts.sum(-1)], -1))
+
+    found = _by_true(rows, by, confusion, cells, score, [*columns])
+    question = "Does the generator animate every face as well, as far as groups' labels can be corrected?"
+    return Audit("generator", question, tuple(found), (ASSUMES, *rows.notes), ("gap of accepted",))
+
+
+def corrected_representation(rows: Rows, by: Sequence[str] | None, confusion: Confusion) -> Audit:
+    """The share of clips of each true group, and how even they are.
+
+    Args:
+        rows: Any.
+        by: As for `corrected_performance`.
+        confusion: Likewise.
+
+    Raises:
+        EquimeError: Likewise.
+    """
+    found = [*_by_true(rows, by, confusion, np.ones((len(rows), 1), bool), _shares, SHARE)]
+    question = "Who is in the data set, as far as groups' labels can be corrected?"
+    return Audit("representation", question, tuple(found), (ASSUMES, *rows.notes), ("share", "evenness"))
+
+
+def _shares(pooled: Array) -> Array:
+    total = pooled.sum(1, keepdims=True)
+    return np.asarray(np.divide(pooled, total, out=np.full(pooled.shape, np.nan), where=total > 0))
+
+
+def _evenness(shares: Array, groups: int) -> Array:
+    p = shares[..., 0]
+    return np.asarray(-(p * np.log(np.where(p > 0, p, 1))).sum(-1, keepdims=True) / np.log(groups))
+
+
+def _by_true(
+    rows: Rows,
+    by: Sequence[str] | None,
+    confusion: Confusion,
+    cells: Array,
+    score: Callable[[Array], Array],
+    names: Sequence[str],
+) -> Iterator[Finding]:
+    """Scores of true groups, each beside that of the group as labelled.
+
+    Args:
+        rows: Labelled, n of them.
+        by: Attributes, or None.
+        confusion: The study.
+        cells: What is counted of each row, bool (n, cells).
+        score: Of counts (draws, G, cells): (draws, G, scores).
+        names: Of the scores; `SHARE` has an evenness in place of gaps.
+    """
+    for attribute in by or _labelled(rows, confusion):
+        study = Study.of(confusion, labelled := groups(rows, attribute))
+        places, size = study.placed(labelled), len(study.groups)
+        inside = places >= 0
+        who = np.unique(people_of(rows)[inside], return_inverse=True)[1]
+        counts = np.zeros((int(who.max()) + 1, size, cells.shape[1]))
+        at, cell = np.nonzero(cells[inside])
+        np.add.at(counts, (who[at], places[inside][at], cell), 1)
+        got = unmixed(counts, study, score)
+        clips = unmix(np.bincount(places[inside], minlength=size), sensitivities(study.table))
+        plain = score(counts.sum(0)[None])[0]
+        told = {"by": attribute, "labels": CORRECTED}
+        for g, group in enumerate(study.groups):
+            number = round(float(clips[g])), round(float(got.subjects[g]))
+            of: dict[str, Any] = {"group": group, "small": bool(got.small[g]), **told}
+            for k, estimate in enumerate(estimates(got.values[g], got.drawn[:, g])):
+                yield finding(names[k], estimate, _NOBODY, *number, reference=_said(plain[g, k]), **of)
+        few = is_small_of(counts.any(-1).sum(0))
+        for name, estimate, reference in _over(attribute, names, got, plain, ~few[:, None]):
+            of = told if name == EVENNESS else told | {"of": name}
+            measure = EVENNESS if name == EVENNESS else GAP
+            yield finding(measure, estimate, FEW, int(inside.sum()), len(counts), reference=reference, **of)
+
+
+def _over(
+    attribute: str, names: Sequence[str], got: Unmixed, plain: Array, labelled: Array
+) -> Iterator[tuple[str, Estimate, float | None]]:
+    """What is said of all groups: the evenness of shares, or the gap of each score; and the same as labelled."""
+    if names == SHARE:
+        every = len(LABELS[attribute])
+        value, drawn = _evenness(got.values, every), _evenness(got.drawn, every)
+        yield EVENNESS, reflected(estimates(value, drawn)[0]), _said(_evenness(plain, every)[0])
+        return
+    big = np.broadcast_to(~got.small[:, None], got.values.shape)
+    gaps = gaps_of(got.values, got.drawn, big)
+    for name, estimate, reference in zip(names, gaps, gap(plain, np.broadcast_to(labelled, plain.shape)), strict=True):
+        yield name, estimate, _said(reference)
+
+
+def reflected(found: Estimate) -> Estimate:
+    """The interval of an evenness, from its percentiles (the basic bootstrap): noise lowers an evenness near 1."""
+    value, low, high = found
+    if np.isnan(low):
+        return found
+    return Estimate(value, max(0.0, min(value, 2 * value - high)), min(1.0, max(value, 2 * value - low)))
+
+
+def _labelled(rows: Rows, confusion: Confusion) -> list[str]:
+    there = rows.table.column_names
+    found = [a for a in confusion.tables if a in there and rows.table[a].null_count < len(rows)]
+    if not found:
+        raise EquimeError(f"nobody in {rows.name} has a label that the study speaks of: {', '.join(confusion.tables)}")
+    return found
+
+
+def _said(value: float) -> float | None:
+    return figures(Estimate(float(value), np.nan, np.nan))["value"]

@@ -1,0 +1,290 @@
+"""Does a recogniser serve everybody alike? Its scores in each group, and how far the groups are apart.
+
+    found = performance(read_answers(Path("predictions.parquet"), open_rows("ws", COLUMNS)))
+    found.one("gap", of="UF1", by="race")             # value, interval, what chance alone gives, p
+
+Why gaps need more than a value: the largest of several differences is above zero whatever is true. So each gap stands
+beside the mean gap where chance deals the groups to the subjects, and `p` says how often chance gives as much. The
+measures are fairlearn's (Bird et al. 2020; by class, one against the rest):
+
+- gap, ratio, worst group: of UF1, UAR and accuracy;
+- equal opportunity (Hardt et al. 2016): the largest difference of a class's recall;
+- equalised odds (as there): the largest difference of a class's recall or of its false alarms;
+- demographic parity: the largest difference of the share of answers that name a class.
+
+Groups are of *perceived* labels, emotions are *intended*.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from equime import metrics
+from equime.audit import permutation
+from equime.audit.answers import Answered
+from equime.audit.groups import Groups, is_small, several, whose
+from equime.audit.resampling import Test, Units, compared, corrected, drawn, estimates, mean
+from equime.audit.result import Audit, Finding, figures
+from equime.bootstrap import Estimate
+from equime.scores import Answers, Scores
+
+Array = npt.NDArray[Any]
+Tested = tuple[Finding, Test | None]
+
+COLUMNS: Final = ("clip_id", "emotion", "split", "accepted")
+SCORES: Final = ("UF1", "UAR", "accuracy")
+CRITERIA: Final = ("equal opportunity", "equalised odds", "demographic parity")
+QUESTION: Final = "Does the recogniser serve everybody alike?"
+NOTES: Final = (
+    "intervals draw people, not clips; the reference of a score is the better of two guesses: always the commonest"
+    " class, or classes drawn with their shares in the group",
+    "a largest gap is above zero by chance alone: read it against its reference, the mean gap where chance deals the"
+    " groups to people, and by p (corrected for all gaps of this audit, Westfall and Young 1993); its interval is"
+    " Tukey's, over all groups at once, for a plain one would never reach zero",
+    "the worst group's interval is its own: it does not know that the group was chosen for being the worst",
+    "UF1, accuracy and demographic parity also differ where groups' clips are of other classes; gaps of recall (UAR,"
+    " equal opportunity) do not",
+)
+_POOLED: Final = "all data sets"
+
+
+def performance(answers: Answered, by: Sequence[str] | None = None) -> Audit:
+    """Score answers overall and by group, and compare the groups.
+
+    Args:
+        answers: From `read_answers`; with several seeds every score is of each seed's pooled counts, its mean then.
+        by: Attributes, "gender+race" for an intersection; None: `groups.DEFAULT`.
+
+    Returns:
+        Scores (UF1, UAR, accuracy, recall and share of the answers by class) overall and by group; for each attribute
+        the worst group, gaps, ratios and criteria over the groups that are not small. Of several data sets all that
+        for each, and pooled.
+
+    Raises:
+        EquimeError: No such attribute, or nobody has a label of it; seeds that did not answer the same clips.
+    """
+    grouped, notes = several(answers.rows, by)
+    scopes = list(_scopes(answers))
+    findings: list[Tested] = []
+    for scope, mask in scopes:
+        part = _Part(answers, mask, scope)
+        findings += [(finding, None) for finding in part.overall()]
+        for one in grouped:
+            found, more = part.by(Groups(one.by, one.names, one.member[mask]))
+            findings += found
+            notes += more
+    if len(scopes) > 1:
+        notes.append(f"{_POOLED} together: people of one group may be of one laboratory; gaps may be the laboratory's")
+    drawing = (*SCORES, *(f"recall of {name}" for name in answers.classes))
+    return Audit("performance", QUESTION, corrected(findings), (*NOTES, *answers.rows.notes, *notes), drawing)
+
+
+def _scopes(answers: Answered) -> Iterator[tuple[str, Array]]:
+    """All answers and, of several data sets, each one's: names and bool (n,)."""
+    everything = np.ones(len(answers), bool)
+    names = []
+    if "dataset" in answers.rows.table.column_names:
+        column = answers.rows.table["dataset"].cast("string").fill_null("?")
+        names = sorted(pc.unique(column).to_pylist())
+    if len(names) < 2:
+        yield "", everything
+        return
+    yield _POOLED, everything
+    for name in names:
+        yield name, np.asarray(pc.equal(column, name))
+
+
+# --- scores from counts
+
+
+def measures(counts: Array) -> Array:
+    """Scores of pooled counts (..., seeds, K, K), means over the seeds: (..., 3 + 3K).
+
+    UF1, UAR, accuracy, then for each class its recall, its share of the answers and its false alarms: how many of the
+    clips that are not of it were taken for it. NaN where there is no such clip.
+    """
+    counts = np.asarray(counts, np.float64)
+    support, answered, hits = counts.sum(-1), counts.sum(-2), np.diagonal(counts, axis1=-2, axis2=-1)
+    total = support.sum(-1, keepdims=True)
+    whole = np.stack([metrics.uf1(counts), metrics.uar(counts), metrics.accuracy(counts)], -1)
+    parts = metrics.recall(counts), _share(answered, total), _share(answered - hits, total - support)
+    return np.asarray(np.concatenate([whole, *parts], -1).mean(-2))
+
+
+def _share(above: Array, below: Array) -> Array:
+    below = np.broadcast_to(below, above.shape)
+    found: Array = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    return found
+
+
+def with_logarithms(counts: Array) -> Array:
+    """`measures`, then the logarithms of UF1, UAR and accuracy, differences of which are ratios: (..., 6 + 3K)."""
+    found = measures(counts)
+    with np.errstate(divide="ignore"):
+        return np.concatenate([found, np.log(found[..., :3])], -1)
+
+
+def apart(found: Array) -> Array:
+    """How far groups are apart, of what `with_logarithms` gives of them, (..., G, 6 + 3K): (..., 9).
+
+    The largest differences of UF1, UAR and accuracy, then `CRITERIA`, then the differences of the logarithms. Groups
+    without a class take no part in what is said of it.
+    """
+    # fmin and fmax pass over NaN; infinite less infinite is NaN.
+    with np.errstate(invalid="ignore"):
+        gap = np.fmax.reduce(found, axis=-2) - np.fmin.reduce(found, axis=-2)
+    parts = np.split(gap[..., 3:-3], 3, -1)
+    recall, answered, false = (np.fmax.reduce(part, axis=-1) for part in parts)
+    criteria = np.stack([recall, np.fmax(recall, false), answered], -1)
+    return np.concatenate([gap[..., :3], criteria, gap[..., -3:]], -1)
+
+
+# --- findings
+
+
+class _Part:
+    """The answers of one scope."""
+
+    def __init__(self, answers: Answered, mask: Array, scope: str) -> None:
+        self.answers, self.scope = answers, scope
+        self.truth, self.predicted, self.seeds = (v[mask] for v in (answers.truth, answers.predicted, answers.seeds))
+        self.who, self.folds = whose(answers.rows)[0][mask], _folds(answers)[mask]
+        self.runs = len(np.unique(self.seeds))
+
+    def counts(self, units: Units) -> Array:
+        """int64 (U, seeds, K, K)."""
+        classes = self.answers.classes
+        return Answers.of(self.truth, self.predicted, units.of, classes, seeds=self.seeds).counts
+
+    def overall(self) -> list[Finding]:
+        """The scores of all."""
+        units = Units.of_groups(self.who)
+        return list(self.scores(units, self.counts(units), Groups("", ("",), np.zeros(len(self.who), np.int64))))
+
+    def by(self, by: Groups) -> tuple[list[Tested], list[str]]:
+        """The scores of each group, then how far they are apart; and notes."""
+        units, notes = Units.of_groups(self.who, by), []
+        counts, where = self.counts(units), f" in {self.scope}" if self.scope else ""
+        people = units.people(len(by.names))
+        if by.unlabelled:
+            notes.append(f"{by.unlabelled // self.runs:,} clips without a label of {by.by}{where} are in no group")
+        if torn := units.split():
+            notes.append(
+                f"{torn:,} subjects have clips in several groups of {by.by}{where}: each group's are drawn as another"
+                " person's, so that intervals of gaps are rather too wide"
+            )
+        if few := [name for name, n in zip(by.names, people, strict=True) if n and is_small(n)]:
+            notes.append(f"too few people to compare by {by.by}{where}, shown only: {'; '.join(few)}")
+        scored = list(self.scores(units, counts, by))
+        return [*((finding, None) for finding in scored), *self.gaps(units, counts, by, scored)], notes
+
+    def scores(self, units: Units, counts: Array, by: Groups) -> Iterator[Finding]:
+        """What each group scores."""
+        size, people = len(by.names), units.people(len(by.names))
+        values, chance = measures(permutation.pooled(units.member, counts, size)), drawn(units.member, counts, size)
+        for group, name in enumerate(by.names):
+            if people[group]:
+                found = estimates(values[group], measures(chance[:, group]))
+                yield from self.group(by, name, by.member == group, int(people[group]), found)
+
+    def group(self, by: Groups, name: str, mask: Array, people: int, found: list[Estimate]) -> Iterator[Finding]:
+        """What one group scores."""
+        classes = self.answers.classes
+        support = np.bincount(self.truth[mask], minlength=len(classes)) // self.runs
+        base: dict[str, Any] = {"by": by.by, "group": name, "scope": self.scope, "clips": int(support.sum())}
+        base |= {"subjects": people, "small": is_small(people), "labels": self.labels(by)}
+        best, random = metrics.majority(support), metrics.stratified(support)
+        notes = [*self.collapse(mask), *_lacking(support, classes)]
+        for score, field, estimate in zip(SCORES, ("uf1", "uar", "accuracy"), found, strict=False):
+            guesses = getattr(best, field), getattr(random, field)
+            said = f"always {classes[support.argmax()]} scores {guesses[0]:.3f}, drawn classes {guesses[1]:.3f}"
+            yield _finding(score, estimate, base, reference=max(guesses), note="; ".join([said, *notes]))
+        for k, share in enumerate(support / support.sum()):
+            for measure, place in (("recall", 3 + k), ("answered", 3 + len(classes) + k)):
+                missing = f"no clip of {classes[k]} here" * (not support[k])
+                yield _finding(measure, found[place], base, of=classes[k], reference=float(share), note=missing)
+
+    def gaps(self, units: Units, counts: Array, by: Groups, scored: Sequence[Finding]) -> Iterator[Tested]:
+        """How far the groups are apart that are not small."""
+        people = units.people(len(by.names))
+        large = np.array([not is_small(n) for n in people])
+        inside = np.append(large, False)[by.member]
+        base: dict[str, Any] = {"by": by.by, "scope": self.scope, "labels": self.labels(by)}
+        base |= {"clips": int(inside.sum()) // self.runs, "subjects": int(people[large].sum())}
+        names = [("gap", n) for n in SCORES] + [(n, "") for n in CRITERIA] + [("ratio", n) for n in SCORES]
+        if large.sum() < 2:
+            none = f"fewer than two groups of {by.by} have enough people to be compared"
+            yield from ((Finding(measure=measure, of=of, note=none, **base), None) for measure, of in names)
+            return
+        ends = {score: _ends(scored, score) for score in SCORES}
+        for (measure, of), one in zip(names, compared(units, counts, large, with_logarithms, apart), strict=True):
+            said = f"lowest: {ends[of][0].group}; highest: {ends[of][1].group}" if of else ""
+            chance = mean(one.chance)
+            if measure == "ratio":  # the same test as the gap's
+                least = None if chance is None else math.exp(-chance)
+                yield _finding(measure, _ratio(one.estimate), base, of=of, note=said, reference=least), None
+                continue
+            capped = Estimate(*(min(1.0, number) for number in one.estimate))
+            test = None if math.isnan(capped.value) else Test(capped.value, one.chance)
+            yield _finding(measure, capped, base, of=of, note=said, reference=chance), test
+        for score, (worst, _) in ends.items():
+            yield replace(worst, measure="worst group", of=score, group="", note=f"{worst.group}; {worst.note}"), None
+
+    def collapse(self, mask: Array) -> list[str]:
+        """A note where nearly all answers are one class's."""
+        columns = self.truth[mask], self.predicted[mask], self.who[mask], self.answers.classes
+        # Of the scores only the flag is wanted, so that one draw will do.
+        found = Scores.of(*columns, seeds=self.seeds[mask], folds=self.folds[mask], draws=1).collapsed
+        return [f"collapsed: nearly all answers are one class's in {found} of {self.runs} seeds"] * bool(found)
+
+    def labels(self, by: Groups) -> str:
+        """Whose labels the groups are of."""
+        return self.answers.rows.labels if by.by else ""
+
+
+def _folds(answers: Answered) -> Array:
+    if "fold" not in answers.rows.table.column_names:
+        return np.zeros(len(answers), np.int64)
+    column = answers.rows.table["fold"].combine_chunks()
+    return np.asarray(pc.index_in(column, pc.unique(column)), np.int64)
+
+
+def _lacking(support: Array, classes: Sequence[str]) -> list[str]:
+    """A note where not every class has clips."""
+    missing = [name for name, count in zip(classes, support, strict=True) if not count]
+    return [f"averaged over the classes with clips: none of {', '.join(missing)}"] * bool(missing)
+
+
+def _ends(scored: Sequence[Finding], score: str) -> tuple[Finding, Finding]:
+    """The findings of the groups, small ones left out, with the lowest and the highest of a score."""
+    found = [(f.value, f) for f in scored if f.measure == score and f.value is not None and not f.small]
+    return min(found, key=lambda one: one[0])[1], max(found, key=lambda one: one[0])[1]
+
+
+def _ratio(found: Estimate) -> Estimate:
+    """The ratio of the lowest to the highest, of the difference of their logarithms."""
+    return Estimate(*(math.exp(-number) for number in (found.value, found.high, found.low)))
+
+
+def _finding(
+    measure: str,
+    estimate: Estimate,
+    base: Mapping[str, Any],
+    *,
+    of: str = "",
+    note: str = "",
+    reference: float | None = None,
+) -> Finding:
+    """A finding of an estimate, without what is NaN; people who are alone have no interval."""
+    alone = base["subjects"] < 2
+    numbers: dict[str, Any] = {**figures(estimate), **({"low": None, "high": None} if alone else {})}
+    said = "; ".join(part for part in (note, "one person: no interval" * alone) if part)
+    missing = "no group scores above zero" * (math.isnan(estimate.value) and not said)
+    return Finding(measure=measure, of=of, note=said or missing, reference=reference, **base, **numbers)
