@@ -29,7 +29,7 @@ WIDTH: Final = 7.4
 ROW, SERIES, CELL = 0.27, 0.13, 0.29
 """Inches of a group, of each series of it beyond the first, and of a row of cells."""
 NARROW: Final = 0.02
-"""The least width of an axis."""
+"""The least width of an axis, of what it shows."""
 LONGEST: Final = 34
 """Letters of a group's name that are drawn."""
 DARKEST: Final = 0.6
@@ -68,9 +68,11 @@ def titled(figure: Figure, title: str) -> Iterator[None]:
 
 
 def number(value: float | None) -> str:
-    """0.123, 1,234 or "not measured"."""
+    """0.123, 0.0093, 1,234 or "not measured"."""
     if value is None:
         return "not measured"
+    if 0 < abs(value) < 0.01:
+        return f"{value:.2g}"
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
@@ -97,7 +99,7 @@ def columns(findings: Sequence[Finding], names: Sequence[str]) -> Figure:
 
 
 def heat(findings: Sequence[Finding], _: Sequence[str] = ()) -> Figure:
-    """Groups down, what the measure is of across: its number in each cell, the darker the further from 0 (or chance)."""
+    """Groups down, what the measure is of across: its number in each cell, darker the further from its reference."""
     groups, levels = _groups(findings), list(dict.fromkeys(finding.of for finding in findings))
     most = max((abs(f.value - (f.reference or 0.0)) for f in findings if f.value is not None), default=0.0)
     with settings():
@@ -109,7 +111,7 @@ def heat(findings: Sequence[Finding], _: Sequence[str] = ()) -> Figure:
         area.set_xlim(-0.5, len(levels) - 0.5)
         area.set_ylim(len(groups) - 0.5, -0.5)
         area.set_yticks(range(len(groups)), list(groups.values()))
-        slanted = {"rotation": 35, "ha": "left", "rotation_mode": "anchor"} if len(levels) > 6 else {}
+        slanted: dict[str, Any] = {"rotation": 35, "ha": "left", "rotation_mode": "anchor"} if len(levels) > 6 else {}
         area.set_xticks(range(len(levels)), [_short(level) for level in levels], **slanted)
         area.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
         area.spines[:].set_visible(False)
@@ -180,8 +182,9 @@ def _column(area: Axes, title: str, findings: Sequence[Finding], groups: Sequenc
             _reference(area, finding, y, step)
     area.margins(x=0.08)
     low, high = area.get_xlim()
-    if high - low < NARROW:  # nothing differs: no scale that says otherwise
-        area.set_xlim((low + high - NARROW) / 2, (low + high + NARROW) / 2)
+    least = NARROW * max(abs(low), abs(high), 0.05)
+    if high - low < least:  # nothing differs: no scale that says otherwise
+        area.set_xlim((low + high - least) / 2, (low + high + least) / 2)
     middle = sum(area.get_xlim()) / 2 if len(unmeasured) < len(findings) else 0.5
     for y in unmeasured:
         area.text(middle, y, "not measured", color=SOFT, fontsize=7, ha="center", va="center", style="italic")
@@ -198,7 +201,7 @@ def _dot(area: Axes, finding: Finding, y: float, place: int, _: float) -> None:
     if finding.low is not None and finding.high is not None:
         area.plot([finding.low, finding.high], [y, y], color=colour, linewidth=1.4, solid_capstyle="butt")
     fill = PAPER if finding.small else colour
-    area.plot([finding.value], [y], mark, color=colour, markerfacecolor=fill, markersize=5, markeredgewidth=1.2)
+    area.plot([finding.value or 0.0], [y], mark, color=colour, markerfacecolor=fill, markersize=5, markeredgewidth=1.2)
 
 
 def _bar(area: Axes, finding: Finding, y: float, place: int, step: float) -> None:

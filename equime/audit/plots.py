@@ -71,7 +71,7 @@ def draw(audit: Audit) -> list[Plot]:
         shown = _first_groups(findings)
         figure = (panels.heat if kind == "heat" else panels.columns)(shown, _order(audit, shown))
         name = _unused(f"{audit.name}-{by or 'all'}", [plot.name for plot in found])
-        found.append(Plot(name, _title(by, findings), _told(findings), figure, tuple(findings)))
+        found.append(Plot(name, _title(kind, by, findings), _told(findings), figure, tuple(findings)))
     return found
 
 
@@ -102,13 +102,13 @@ def save(plots: Sequence[Plot], path: Path) -> list[Path]:
 def _pictures(audit: Audit) -> Iterator[tuple[str, str, list[Finding]]]:
     """(kind, attribute, findings) of each picture."""
     names, measures = {f.name for f in audit.findings}, set(audit.drawn)
-    single = [name for name in audit.drawn if name in names][: 2 * PANELS]
+    single = [name for name in audit.drawn if name in names][:PANELS]
     dots = [finding for finding in audit.findings if finding.name in single]
     for by, findings in _by(finding for finding in dots if finding.group).items():
         yield "columns", by, findings
     if whole := [finding for finding in dots if not finding.group]:
         yield "columns", "", whole
-    tables = [f for f in audit.findings if f.measure in measures and f.name not in single and f.group]
+    tables = [f for f in audit.findings if f.measure in measures and f.name not in audit.drawn and f.group]
     for by, findings in _by(tables).items():
         for part in _parts(findings):
             yield "heat", by, part
@@ -142,14 +142,13 @@ def _order(audit: Audit, findings: Sequence[Finding]) -> list[str]:
 # --- words
 
 
-def _title(by: str, findings: Sequence[Finding]) -> str:
+def _title(kind: str, by: str, findings: Sequence[Finding]) -> str:
     """By perceived gender and race, a classifier's labels."""
     what = " and ".join(_APPEARANCE.get(part, part) for part in by.split("+"))
     who = {_WHO.get(finding.labels, f"{finding.labels} labels") for finding in findings if finding.labels}
     scopes = {finding.scope for finding in findings}
-    several = len({finding.name for finding in findings}) > PANELS
     parts = [
-        f"{findings[0].measure} by {what}" if by and several else f"By {what}" if by else "Over all groups",
+        f"{findings[0].measure} by {what}" if kind == "heat" else f"By {what}" if by else "Over all groups",
         *(who if len(who) == 1 else ()),
         *(scopes - {""} if len(scopes) == 1 else ()),
     ]

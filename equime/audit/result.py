@@ -82,8 +82,14 @@ class Finding:
 
 
 def figures(found: Estimate) -> dict[str, float | None]:
-    """`value`, `low` and `high` of a `Finding`, NaN as None."""
-    return {name: None if math.isnan(value) else value for name, value in found._asdict().items()}
+    """`value`, `low` and `high` of a `Finding`, NaN as None.
+
+    An interval without width is none: where everybody drawn is alike, drawing says nothing of those who were not asked.
+    """
+    value, low, high = (None if math.isnan(number) else number for number in found)
+    if low is not None and high is not None and high - low < 1e-12:
+        low = high = None
+    return {"value": value, "low": low, "high": high}
 
 
 @dataclass(frozen=True)

@@ -184,4 +184,6 @@ def _captions(options: argparse.Namespace) -> Audit:
 
 
 def _labels(options: argparse.Namespace) -> Audit:
-    raise NotImplementedError
+    from equime.audit.label_noise import label_noise
+
+    return label_noise(options.where, options.predictions, options.confusion)

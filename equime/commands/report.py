@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
 from equime.commands.shared import say
@@ -38,14 +37,14 @@ def _report(options: argparse.Namespace) -> int:
     from equime.report.terms import TERMS
 
     _check(options)
-    with tqdm(total=len(SECTIONS) + options.faces, desc="report", unit="section", disable=None) as bar:
+    with tqdm(total=len(SECTIONS), desc="report", unit="section", disable=None) as bar:
 
         def begun(title: str) -> None:
             bar.set_postfix_str(title)
             bar.update()
 
         found = sections(options.where, options.predictions, options.against, options.labels, begun)
-        clips = _gallery(options, begun)
+    clips = _gallery(options)
     size = write(options.out, found, clips, faces=options.faces, terms=TERMS)
     refused = {section.id: section.refused for section in found if section.refused}
     facts = {"out": str(options.out), "bytes": size, "sections": [s.id for s in found], "not_answered": refused}
@@ -62,11 +61,10 @@ def _check(options: argparse.Namespace) -> None:
         raise EquimeError(f"{options.out} is a folder: give --out a file for the page")
 
 
-def _gallery(options: argparse.Namespace, begun: Callable[[str], None]) -> dict[str, Any] | None:
+def _gallery(options: argparse.Namespace) -> dict[str, Any] | None:
     if not options.faces or not options.clips:
         return None
     from equime.report.gallery import gallery
 
-    begun("clips")
     found: dict[str, Any] = gallery(options.where, options.labels, options.clips)
     return found

@@ -13,7 +13,7 @@ Sides are the subject's own; gender, age and race are *perceived* labels, emotio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from equime.quality.clip_columns import Array, Clips, Row, gates
 from equime.quality.figures import Figure, mean_of
 
 CLEAR: Final = "B and above"
+WHOLE: Final = ("all", CLEAR)
 IN_GROUPS: Final = ("measured", "apex within 2", "duration within 2", "side", "regions", "accepted")
 """The figures that are printed for every group; `to_dict` has all."""
 
@@ -60,13 +61,14 @@ class Study:
         return [*_main_table(self), *_group_table(self), *_control_table(self), *_reason_table(self)]
 
 
-def study(rows: Iterable[Row]) -> Study:
+def study(rows: Iterable[Row], in_groups: Container[str] | None = None) -> Study:
     """Compare what was measured with what was planned.
 
     Args:
         rows: Plan, tag and score columns (`schema.GROUPS`) and `fps`; absent ones count as null. Every row with
             planned units and times is an expression, and missed where nothing was measured; rows with a `control`
             are counted apart; others are left out.
+        in_groups: Names of the figures to give for every group; None: all. "all" and `CLEAR` always have all.
     """
     clips = Clips.of(rows)
     controls = {kind: clips[clips.control == kind] for kind in schema.CONTROLS}
@@ -76,7 +78,10 @@ def study(rows: Iterable[Row]) -> Study:
     return Study(
         int(clips.expressed.sum()),
         len(np.unique(clips.subject[clips.expressed])),
-        {name: dict(against_plan(clips[chosen], alarms)) for name, chosen in groups.items()},
+        {
+            name: dict(against_plan(clips[chosen], alarms, None if name in WHOLE else in_groups))
+            for name, chosen in groups.items()
+        },
         {kind: _control_figures(chosen) for kind, chosen in controls.items() if len(chosen)},
         {name: _commonest(clips.gates[chosen]) for name, chosen in groups.items()},
     )
@@ -113,7 +118,7 @@ def _commonest(named: Iterable[tuple[str, ...]]) -> dict[str, int]:
 
 
 def _main_table(found: Study) -> list[str]:
-    shown = [name for name in ("all", CLEAR) if name in found.figures]
+    shown = [name for name in WHOLE if name in found.figures]
     lines = [
         f"{found.clips:,} clips of {found.subjects:,} subjects with a planned expression",
         "const: the best guess that is the same for every clip; shuff: against the plans of other clips",

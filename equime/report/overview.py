@@ -78,7 +78,7 @@ def made_of(rows: Rows) -> list[Grid | str]:
     kinds = pc.fill_null(pc.coalesce(table["emotion"], table["control"]), "no emotion")
     known = [*schema.EMOTIONS, schema.DISGUST, *schema.CONTROLS]
     return [
-        f"{len(rows):,} clips of {counted(subjects, 'subject')}: {sums}.",
+        f"{rows.name}: {len(rows):,} clips of {counted(subjects, 'subject')}: {sums}.",
         *READING,
         _counted("Clips by intended emotion", "emotion or control", kinds, stages, known),
         _counted("Clips by split", "split", pc.fill_null(table["split"], "none"), stages, schema.SPLITS),
@@ -111,7 +111,7 @@ def validity(rows: Rows) -> list[Grid | str]:
         EquimeError: No clip is scored, or none has a planned expression.
     """
     scored = rows.table.filter(pc.is_valid(rows.table["accepted"])).select(["subject_id", *_STUDIED])
-    found = study(row for batch in scored.to_batches(4096) for row in batch.to_pylist())
+    found = study((row for batch in scored.to_batches(4096) for row in batch.to_pylist()), IN_GROUPS)
     if not found.clips:
         raise EquimeError(f"no scored clip of {rows.name} has a planned expression: run `equime score {rows.name}`")
     return list(_validity(found))

@@ -53,7 +53,8 @@ def audit_html(audit: Audit, prefix: str = "") -> Shown:
     plots = draw(audit)[:PICTURES]
     parts = [f'<p class="question">{said(audit.question)}</p>']
     drawn = {finding for plot in plots for finding in plot.findings}
-    whole = [f for f in audit.findings if not f.group and f.value is not None and f not in drawn][:OPEN]
+    whole = [f for f in audit.findings if not f.group and f.value is not None and f not in drawn]
+    whole = sorted(whole, key=lambda finding: (finding.p is None, not finding.by))[:OPEN]  # what was tested comes first
     if whole:
         parts.append(_table("Over all groups", whole))
     parts += [_picture(plot, name, found.rules) for plot in plots]
@@ -101,15 +102,14 @@ def _table(title: str, findings: Sequence[Finding]) -> str:
     alike = [f"{n}: {cells[0]}" for n, cells, kind in told if n in _ONCE and len({*cells}) == 1 and cells[0]]
     kept = [c for c in told if any(c[1]) and not (c[0] in _ONCE and len({*c[1]}) == 1)]
     head = "".join(f'<th scope="col" class="{kind}">{name}</th>' for name, _, kind in kept)
-    lines = zip(findings, *(cells for _, cells, _ in kept), strict=True)
-    body = "".join(_row(finding, cells, [kind for *_, kind in kept]) for finding, *cells in lines)
+    lines = zip(*(cells for _, cells, _ in kept), strict=True)
+    body = "".join(_row(cells, [kind for *_, kind in kept]) for cells in lines)
     return _boxed(title, f"<caption>{said('; '.join(alike))}</caption>" * bool(alike), head, body)
 
 
-def _row(finding: Finding, cells: Sequence[str], kinds: Sequence[str]) -> str:
-    small = ' class="few"' if finding.small else ""
+def _row(cells: Sequence[str], kinds: Sequence[str]) -> str:
     rest = "".join(f'<td class="{k}">{said(c)}</td>' for c, k in zip(cells[1:], kinds[1:], strict=True))
-    return f'<tr{small}><th scope="row">{said(cells[0])}</th>{rest}</tr>'
+    return f'<tr><th scope="row">{said(cells[0])}</th>{rest}</tr>'
 
 
 def _interval(finding: Finding) -> str:
@@ -124,7 +124,7 @@ def _maybe(value: float | None) -> str:
 _CELLS: Final[tuple[tuple[str, Callable[[Finding], str], str], ...]] = (
     ("measure", lambda f: f.name, "words"),
     ("by", lambda f: f.by, "words"),
-    ("group", lambda f: f.group, "words"),
+    ("group", lambda f: f.group + " (few people)" * (f.small and bool(f.group)), "words"),
     ("of which clips", lambda f: f.scope, "words"),
     ("labels", lambda f: f.labels, "words"),
     ("value", lambda f: number(f.value), "n"),

@@ -156,10 +156,12 @@ def _doses(material: Material) -> Iterator[Part]:
 def _labels(material: Material) -> Iterator[Part]:
     """How reliable labels are, and whether who is shown looks the same by either."""
     yield reliability.reliability(open_version(material.where).read(reliability.COLUMNS), material.name)
-    both = {labels: material.named(open_rows(material.where, (), labels)) for labels in (SOURCE, TAG)}
+    own = material.rows
+    (other,) = {SOURCE, TAG} - {own.labels}
+    both = {own.labels: own, other: material.named(open_rows(material.where, (), other))}
     found = repeat(representation.representation, both)
     whole = tuple(finding for finding in found.findings if not finding.group)
-    yield replace(found, name="two labellers", question=LABELLERS, findings=whole, drawn=())
+    yield replace(found, name="two-labellers", question=LABELLERS, findings=whole, drawn=())
 
 
 def _versions(material: Material) -> Iterator[Part]:

@@ -47,6 +47,8 @@ VALIDITY: Final = (
     *("source_gender", "source_age", "source_race", "measured_onset_ms", "measured_apex_ms", "measured_offset_ms"),
     *("measured_side", "region_motion", "unit_fidelity", "unit_fidelity_shuffled", "reject_reasons", "skin_ita"),
 )
+GROUPED: Final = ("measured", "apex within 2", "duration within 2", "regions")
+"""Figures of `quality.study` that documents give for every group."""
 CAPTIONS: Final = (*agreement.NEEDED, "emotion")
 QUALITY: Final = (
     *(n for n in schema.GROUPS["score"].names if n.endswith(("_source", "_consecutive", "_reference"))),
@@ -181,7 +183,7 @@ def gather(
         scored=scored,
         accepted=pc.sum(table["accepted"]).as_py() or 0,
         quality=quality,
-        validity=study(rows(table, VALIDITY)) if scored else None,
+        validity=study(rows(table, VALIDITY), GROUPED) if scored else None,
         columns=(*columns, *(["video"] if about.mode == "clips" else [])),
         acceptance=acceptance,
     )

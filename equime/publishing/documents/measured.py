@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from equime.metrics import wilson
 from equime.publishing.documents import statements
-from equime.publishing.documents.facts import Facts
+from equime.publishing.documents.facts import GROUPED, Facts
 from equime.publishing.documents.markdown import NOT_SAID, bullets, many, number, share, table, text
 from equime.publishing.origin import Accepted
 from equime.quality.figures import Figure
@@ -30,7 +30,6 @@ MEANING: Final = {
     "regions": "area under the ROC curve: regions that should move against those that should not",
     "unit fidelity": "area under the ROC curve: motion is likened to its own plan against other programmes",
 }
-BY_GROUP: Final = ("measured", "apex within 2", "duration within 2", "regions")
 PAIRED: Final = {"named": "named in the caption", "planned": "planned", "measured": "measured"}
 
 
@@ -135,11 +134,11 @@ def _figure(name: str, figure: Figure) -> tuple[Any, ...]:
 def _groups(study: Study) -> Iterator[str]:
     yield "For whom it holds, by intensity of the strongest unit and by perceived group:"
     rows = [
-        (text(group), figures["measured"].clips, *(_interval(figures.get(name, Figure())) for name in BY_GROUP))
+        (text(group), figures["measured"].clips, *(_interval(figures.get(name, Figure())) for name in GROUPED))
         for group, figures in study.figures.items()
         if group != "all"
     ]
-    yield table(("group", "clips", *BY_GROUP), rows)
+    yield table(("group", "clips", *GROUPED), rows)
 
 
 def _interval(figure: Figure) -> str:
