@@ -45,34 +45,15 @@ def bootstrap(counts: Array, statistic: Statistic, draws: int = DRAWS, level: fl
     Returns:
         The score of all subjects; the interval is NaN with fewer than two.
     """
-    return bootstraps(counts, lambda pooled: statistic(pooled)[:, None], draws, level, seed)[0]
-
-
-def bootstraps(
-    counts: Array, statistic: Statistic, draws: int = DRAWS, level: float = 0.95, seed: int = 0
-) -> list[Estimate]:
-    """Several scores of the same counts, all of the same draws: see `bootstrap`.
-
-    Args:
-        counts: As there.
-        statistic: Of added counts with a leading axis of draws, (draws, scores).
-        draws: As there.
-        level: As there.
-        seed: As there.
-    """
     flat = np.asarray(counts, np.float64).reshape(len(counts), -1)
-    values = statistic(np.asarray(counts).sum(0)[None])[0]
+    value = float(statistic(np.asarray(counts).sum(0)[None])[0])
     if len(flat) < 2:
-        return [Estimate(float(value), np.nan, np.nan) for value in values]
-    rng, even = np.random.default_rng(seed), np.full(len(flat), 1 / len(flat))
-    pooled = rng.multinomial(len(flat), even, draws) @ flat
-    found = statistic(pooled.reshape(draws, *np.shape(counts)[1:]))
-    ends = (1 - level) / 2, (1 + level) / 2
-    return [Estimate(float(value), *_ends(column, ends)) for value, column in zip(values, found.T, strict=True)]
-
-
-def _ends(drawn: Array, ends: tuple[float, float]) -> tuple[float, float]:
+        return Estimate(value, np.nan, np.nan)
+    often = np.random.default_rng(seed).multinomial(len(flat), np.full(len(flat), 1 / len(flat)), draws)
+    found = statistic((often @ flat).reshape(draws, *np.shape(counts)[1:]))
     # A draw may hold no clip that counts: it says nothing.
-    known = drawn[~np.isnan(drawn)]
-    low, high = np.quantile(known, ends) if len(known) else (np.nan, np.nan)
-    return float(low), float(high)
+    found = found[~np.isnan(found)]
+    if not len(found):
+        return Estimate(value, np.nan, np.nan)
+    low, high = np.quantile(found, ((1 - level) / 2, (1 + level) / 2))
+    return Estimate(value, float(low), float(high))

@@ -19,10 +19,9 @@ from typing import Final
 from equime.audit import answers, association, generator, performance, reliability, representation
 from equime.audit.labels import corrected_generator, corrected_performance, corrected_representation, repeat
 from equime.audit.result import Audit
-from equime.audit.rows import SOURCE, TAG, Rows, label
+from equime.audit.rows import SOURCE, TAG, Rows, glasses, label, read_rows
 from equime.errors import EquimeError
 from equime.planning.equity_audit import Confusion
-from equime.publishing.comparing.snapshot import open_version
 
 QUESTION: Final = "How far can the labels of groups be believed, and does what is said of groups hold all the same?"
 COLUMNS: Final = tuple(
@@ -47,12 +46,12 @@ def label_noise(where: str, predictions: Path | None = None, confusion: Path | N
         EquimeError: Nothing there that this package reads, nobody has a label, or a bad file.
     """
     study = Confusion.from_csv(confusion) if confusion else None
-    table = open_version(where).read(COLUMNS)
+    table, worn = read_rows(where, COLUMNS), glasses(where)
     first, notes = reliability.reliability(table, where), list[str]()
     both = dict[str, Rows]()
     for labels in (SOURCE, TAG):
         try:
-            both[labels] = label(where, table, labels)
+            both[labels] = label(where, table, labels, worn)
         except EquimeError as error:
             notes.append(str(error))
     audits = [first, *_repeated(both, predictions, notes)]

@@ -15,6 +15,7 @@ Two ways to correct for how many tests there are. `holm` takes any p-values; but
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -59,16 +60,23 @@ def null(member: Array, counts: Array, groups: int, statistic: Statistic, draws:
     shape = np.shape(counts)[1:]
     flat = np.asarray(counts, np.float32).reshape(len(member), -1)[known]
     whole = flat.sum(0, dtype=np.float64)
-    dealt, rng = member[known].astype(np.int16), np.random.default_rng(seed)
+    dealt, orders = member[known].astype(np.int16), _orders(len(flat), draws, seed)
     found = []
     for start in range(0, draws, AT_ONCE):
-        deals = rng.permuted(np.tile(dealt, (min(AT_ONCE, draws - start), 1)), axis=1)
+        deals = dealt[orders[start : start + AT_ONCE]]
         sums = np.empty((len(deals), groups, flat.shape[1]))
         for group in range(groups - 1):
             sums[:, group] = (deals == group).astype(np.float32) @ flat
         sums[:, -1] = whole - sums[:, :-1].sum(1)
         found.append(statistic(sums.reshape(len(deals), groups, *shape)))
     return np.concatenate(found)
+
+
+@lru_cache(maxsize=4)
+def _orders(size: int, draws: int, seed: int) -> Array:
+    """Orders of so many subjects, whole numbers (draws, size): kept, for every attribute is dealt by the same ones."""
+    rng, own = np.random.default_rng(seed), np.arange(size, dtype=np.min_scalar_type(size))
+    return np.stack([rng.permutation(own) for _ in range(draws)])
 
 
 def p_value(value: float, chance: Array) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -84,19 +85,22 @@ def drawn(member: Array, counts: Array, groups: int, draws: int = DRAWS, seed: i
         seed: Of the draws.
     """
     flat = np.asarray(counts, np.float64).reshape(len(member), -1)
-    rng, found = np.random.default_rng(seed), np.zeros((draws, groups, flat.shape[1]))
+    found = np.zeros((draws, groups, flat.shape[1]))
     for group in range(groups):
         own = flat[member == group]
         for start in range(0, draws if len(own) else 0, AT_ONCE):
-            part = found[start : start + AT_ONCE, group]
-            part[:] = _often(rng, len(part), len(own)) @ own
+            often = _often(len(own), draws, seed, group)[start : start + AT_ONCE]
+            found[start : start + AT_ONCE, group] = often.astype(np.float64) @ own
     return found.reshape(draws, groups, *np.shape(counts)[1:])
 
 
-def _often(rng: np.random.Generator, draws: int, size: int) -> Array:
-    """How often each of so many is drawn, float64 (draws, size)."""
-    picked = rng.integers(0, size, (draws, size)) + np.arange(draws)[:, None] * size
-    return np.bincount(picked.ravel(), minlength=draws * size).reshape(draws, size).astype(np.float64)
+@lru_cache(maxsize=8)
+def _often(size: int, draws: int, *seed: int) -> Array:
+    """How often each of so many is drawn, uint8 (draws, size): kept, for a report draws the same people many times."""
+    rng, found = np.random.default_rng(seed), np.empty((draws, size), np.uint8)
+    for often in found:  # more than 255 times comes once in 1e500 draws
+        often[:] = np.bincount(rng.integers(0, size, size), minlength=size)
+    return found
 
 
 def estimates(values: Array, draws: Array) -> list[Estimate]:

@@ -75,19 +75,26 @@ def open_rows(where: str, columns: Sequence[str] = (), labels: str | None = None
     """
     if where.lower().endswith(SUFFIXES):
         return _of_file(where)
-    snapshot = open_version(where)
-    wanted = dict.fromkeys((*columns, *people.COLUMNS, "skin_ita", "source"))
-    return label(where, snapshot.read([*wanted]), labels, _glasses(Path(where).expanduser()))
+    return label(where, read_rows(where, columns), labels, glasses(where))
 
 
-def label(name: str, table: pa.Table, labels: str | None = None, glasses: Mapping[str, str] | None = None) -> Rows:
+def read_rows(where: str, columns: Sequence[str]) -> pa.Table:
+    """Columns of the rows of a data set as they are, and with them all that `label` needs.
+
+    Raises:
+        EquimeError: Nothing there that this package reads.
+    """
+    return open_version(where).read([*dict.fromkeys((*columns, *people.COLUMNS, "skin_ita", "source"))])
+
+
+def label(name: str, table: pa.Table, labels: str | None = None, worn: Mapping[str, str] | None = None) -> Rows:
     """Rows of the contract with their subjects' labels in place of what single clips were tagged.
 
     Args:
         name: For messages.
-        table: With `people.COLUMNS`, `skin_ita` and `source` at least.
+        table: From `read_rows`.
         labels: See `open_rows`.
-        glasses: Source picture -> "glasses" or "no glasses".
+        worn: From `glasses`.
 
     Raises:
         EquimeError: Labels that are neither "source" nor "tag", or that nobody has.
@@ -102,10 +109,19 @@ def label(name: str, table: pa.Table, labels: str | None = None, glasses: Mappin
     subjects = table["subject_id"].combine_chunks()
     columns = {attribute: _looked_up(subjects, known[chosen][attribute]) for attribute in ("gender", "age", "race")}
     columns["skin"] = _looked_up(subjects, _bands(table))
-    columns["glasses"] = _looked_up(table["source"].combine_chunks(), glasses or {})
+    columns["glasses"] = _looked_up(table["source"].combine_chunks(), worn or {})
     kept = [name for name in table.column_names if name not in (*columns, "gender_probs", "race_probs")]
     notes = tuple(f"nobody has a {n} label ({chosen})" for n in ("gender", "age", "race") if not known[chosen][n])
     return Rows(name, chosen, pa.table({n: table[n] for n in kept} | columns), notes)
+
+
+def glasses(where: str) -> dict[str, str]:
+    """Source picture -> "glasses" or "no glasses", of a workspace whose faces were screened; else nothing."""
+    folder = Path(where).expanduser()
+    if not (folder / FILE).is_file():
+        return {}
+    words = {True: "glasses", False: "no glasses"}
+    return {source.path: words[source.glasses] for source in read_sources(folder) if source.glasses is not None}
 
 
 def _of_file(where: str) -> Rows:
@@ -130,11 +146,3 @@ def _bands(table: pa.Table) -> dict[str, str]:
     pairs = zip(means["subject"].to_pylist(), means["ita_mean"].to_pylist(), strict=True)
     bands = {subject: skin_band(ita) for subject, ita in pairs if subject is not None}
     return {subject: band for subject, band in bands.items() if band}
-
-
-def _glasses(folder: Path) -> dict[str, str]:
-    """Source picture -> whether it shows glasses, of a workspace whose faces were screened."""
-    if not (folder / FILE).is_file():
-        return {}
-    words = {True: "glasses", False: "no glasses"}
-    return {source.path: words[source.glasses] for source in read_sources(folder) if source.glasses is not None}

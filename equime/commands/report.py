@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from equime.commands.shared import say
@@ -37,14 +38,16 @@ def _report(options: argparse.Namespace) -> int:
     from equime.report.terms import TERMS
 
     _check(options)
-    with tqdm(total=len(SECTIONS), desc="report", unit="section", disable=None) as bar:
+    # Cutting out clips is mostly the codecs' work, which leaves Python free: it goes on beside the sections.
+    with ThreadPoolExecutor(1) as beside, tqdm(total=len(SECTIONS), desc="report", unit="section", disable=None) as bar:
 
         def begun(title: str) -> None:
             bar.set_postfix_str(title)
             bar.update()
 
+        cut = beside.submit(_gallery, options)
         found = sections(options.where, options.predictions, options.against, options.labels, begun)
-    clips = _gallery(options)
+        clips = cut.result()
     size = write(options.out, found, clips, faces=options.faces, terms=TERMS)
     refused = {section.id: section.refused for section in found if section.refused}
     facts = {"out": str(options.out), "bytes": size, "sections": [s.id for s in found], "not_answered": refused}
@@ -66,5 +69,5 @@ def _gallery(options: argparse.Namespace) -> dict[str, Any] | None:
         return None
     from equime.report.gallery import gallery
 
-    found: dict[str, Any] = gallery(options.where, options.labels, options.clips)
+    found: dict[str, Any] = gallery(options.where, options.labels, options.clips, progress=False)
     return found

@@ -14,11 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+
 from equime.audit import answers, association, doses, generator, performance, reliability, representation, text, twins
 from equime.audit.answers import Answered, read_answers
 from equime.audit.labels import repeat
 from equime.audit.result import Audit
-from equime.audit.rows import SOURCE, TAG, Rows, open_rows
+from equime.audit.rows import SOURCE, TAG, Rows, glasses, label, read_rows
 from equime.errors import EquimeError
 from equime.pieces import is_folder
 from equime.publishing.comparing.diff import diff
@@ -31,7 +33,10 @@ Progress = Callable[[str], object]
 COLUMNS: Final = tuple(
     dict.fromkeys(
         name
-        for part in (answers, association, doses, generator, overview, performance, representation, text, twins)
+        for part in (
+            *(answers, association, doses, generator, overview, performance, reliability, representation, text),
+            twins,
+        )
         for name in part.COLUMNS
     )
 )
@@ -75,18 +80,23 @@ class Material:
     labels: str | None = None
 
     @cached_property
+    def table(self) -> pa.Table:
+        """All that is read of the data set."""
+        return read_rows(self.where, COLUMNS)
+
+    @cached_property
     def rows(self) -> Rows:
-        """All that is read of the data set, with one label a subject."""
-        return self.named(open_rows(self.where, COLUMNS, self.labels))
+        """The same, with one label a subject."""
+        return self.labelled(self.labels)
+
+    def labelled(self, labels: str | None) -> Rows:
+        """The same, under somebody's labels."""
+        return label(self.name, self.table, labels, glasses(self.where))
 
     @property
     def name(self) -> str:
         """What a page calls the data set: not where on somebody's machine it lies."""
         return Path(self.where).name if is_folder(self.where) else self.where
-
-    def named(self, rows: Rows) -> Rows:
-        """Rows of the data set under its name."""
-        return replace(rows, name=self.name)
 
     @cached_property
     def other(self) -> Snapshot | None:
@@ -158,7 +168,7 @@ def _labels(material: Material) -> Iterator[Part]:
     yield reliability.reliability(open_version(material.where).read(reliability.COLUMNS), material.name)
     own = material.rows
     (other,) = {SOURCE, TAG} - {own.labels}
-    both = {own.labels: own, other: material.named(open_rows(material.where, (), other))}
+    both = {own.labels: own, other: material.labelled(other)}
     found = repeat(representation.representation, both)
     whole = tuple(finding for finding in found.findings if not finding.group)
     yield replace(found, name="two-labellers", question=LABELLERS, findings=whole, drawn=())
