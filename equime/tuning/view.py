@@ -1,0 +1,122 @@
+"""What a model is shown of a clip: frames around the apex, frames of all of it, or three of them and how they move.
+
+    view = View("apex", frames=16)
+    seen = view.of(row)                   # row: with video, times and fps
+    seen.pictures, seen.indices
+
+Why it is said aloud: an expression of 318 ms is eight frames of 144. Sixteen frames spread over the clip miss its upper
+half more often than not, and two frames a second, which many processors take by default, miss all of it. So every file
+that is exported names its frames, and "apex" and "keyframes" are oracles: they know the *planned* times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import cv2
+import numpy as np
+
+from equime import flow
+from equime.clip import Clip, Sampling, misses_expression
+from equime.errors import EquimeError
+from equime.options import option
+from equime.video import Frames
+
+Name = Literal["apex", "clip", "keyframes"]
+VIEWS: Final[tuple[Name, ...]] = ("apex", "clip", "keyframes")
+COLUMNS: Final = (
+    *("clip_id", "emotion", "control", "onset_ms", "apex_ms", "offset_ms", "onset", "apex", "offset"),
+    *("num_frames", "fps", "sha256", "generate_error"),
+)
+"""What `View.of` reads of a row, beside `video`."""
+STRONGEST: Final = 0.02
+"""Of the picture's side: a movement that long is drawn in full colour."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is shown of one clip.
+
+    Attributes:
+        pictures: uint8 (T, H, W, 3), RGB, in order of time.
+        indices: Which frames of the clip these are, 0-based, ascending.
+        fps: Of the clip.
+        num_frames: Of the clip.
+        motion: uint8 (H, W, 3): optical flow from onset to apex, direction as hue, length as brightness; or None.
+    """
+
+    pictures: Frames
+    indices: Sequence[int]
+    fps: float
+    num_frames: int
+    motion: Frames | None = None
+
+    @property
+    def rate(self) -> float:
+        """Pictures a second of the clip's own time."""
+        first, last, n = self.indices[0], self.indices[-1], len(self.indices)
+        return self.fps * (n - 1) / (last - first) if last > first else self.fps
+
+
+@dataclass(frozen=True)
+class View:
+    """Which frames of a clip are shown, and how large."""
+
+    name: Name = option("apex", help="frames in a row around the planned apex, of all the clip, or onset, apex, offset")
+    frames: int = option(16, help="how many, but for keyframes")
+    size: int = option(0, help="pixels of a side (0: as they are)")
+
+    def __post_init__(self) -> None:
+        """Refuse what shows nothing."""
+        if self.name not in VIEWS or self.frames < 2 or self.size < 0:
+            raise EquimeError(
+                f"expected a view of {', '.join(VIEWS)}, 2 frames or more and a size of 0 or more: {self}"
+            )
+
+    @property
+    def is_oracle(self) -> bool:
+        """Whether it knows when the expression was planned, which no camera tells."""
+        return self.name != "clip"
+
+    def misses(self, num_frames: int, fps: float) -> bool:
+        """Whether its frames lie too far apart to show most expressions."""
+        return self.name == "clip" and misses_expression(num_frames, self.frames, fps)
+
+    def of(self, row: Mapping[str, Any]) -> Seen:
+        """The pictures of a row's clip.
+
+        Args:
+            row: Columns `COLUMNS` and `video`.
+
+        Raises:
+            EquimeError: A clip that is missing or damaged, is shorter than this view, or has no planned times.
+        """
+        clip = Clip(row)
+        if row.get("sha256"):
+            clip.verify()
+        indices = self._indices(clip)
+        pictures = clip.frames_at(indices, self.size or None)
+        motion = _motion(pictures[0], pictures[1]) if self.name == "keyframes" else None
+        return Seen(pictures, indices, clip.fps, clip.num_frames, motion)
+
+    def _indices(self, clip: Clip) -> list[int]:
+        if self.name != "keyframes":
+            return clip.indices(Sampling(self.frames, around=self.name)) or []
+        if clip.onset is None or clip.apex is None or clip.offset is None:
+            if clip.emotion is not None:
+                raise EquimeError(f"clip {clip.clip_id!r} has no planned times: show it by the view 'clip'")
+            middle = clip.num_frames // 2  # a control without an expression: as far apart as one would be
+            return [max(0, middle - 4), middle, min(clip.num_frames - 1, middle + 4)]
+        return [clip.onset, clip.apex, clip.offset]
+
+
+def _motion(first: Frames, then: Frames) -> Frames:
+    """Optical flow between two pictures as a picture: hue is the direction, brightness the length."""
+    found = flow.dense(flow.grey(first), flow.grey(then))
+    length, angle = cv2.cartToPolar(found[..., 0], found[..., 1], angleInDegrees=True)
+    strength = np.clip(length / (STRONGEST * first.shape[1]), 0, 1)
+    hsv = np.stack([angle / 2, np.full_like(angle, 255), 255 * strength], -1).astype(np.uint8)
+    shown: Frames = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    return shown
