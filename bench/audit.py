@@ -76,7 +76,9 @@ def claims(found: dict[str, float]) -> list[dict[str, Any]]:
 
 def made(path: Path, subjects: int) -> None:
     """Write the workspace, a few shards at a time."""
-    clips = [clip_bytes(schema.NUM_FRAMES, schema.SIZE, seed=seed, gop=schema.NUM_FRAMES, crf="48") for seed in range(8)]
+    clips = [
+        clip_bytes(schema.NUM_FRAMES, schema.SIZE, seed=seed, gop=schema.NUM_FRAMES, crf="48") for seed in range(8)
+    ]
     table, rows = Table.create(path, shard_rows=64), []
     for row in plan(subjects, clips):
         rows.append(row)

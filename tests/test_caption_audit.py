@@ -17,7 +17,8 @@ from equime.action_units import ActionUnit
 from equime.audit import text as audited
 from equime.audit.means import GAP
 from equime.audit.rows import Rows
-from equime.audit.text import COLUMNS, log_odds, score, text
+from equime.audit.text import COLUMNS, text
+from equime.audit.words import PRIOR, Words, log_odds, score
 from equime.captioning.templates import caption, caption_json
 from equime.errors import EquimeError
 
@@ -198,9 +199,9 @@ def test_longer_captions_of_one_group() -> None:
 
 def test_log_odds_in_closed_form() -> None:
     counts = np.array([[30.0, 100], [10, 200]])
-    prior = audited.PRIOR * 40.5 / 301
-    own = (30 + prior) / (70 + audited.PRIOR - prior)
-    other = (10 + prior) / (190 + audited.PRIOR - prior)
+    prior = PRIOR * 40.5 / 301
+    own = (30 + prior) / (70 + PRIOR - prior)
+    other = (10 + prior) / (190 + PRIOR - prior)
     assert log_odds(counts)[:, 0] == pytest.approx([math.log(own / other), math.log(other / own)])
     many = log_odds(counts * 1e6)[0, 0]
     assert many == pytest.approx(math.log(30 / 70 * 190 / 10), abs=1e-4)
@@ -219,7 +220,7 @@ def test_the_score_is_the_root_of_pearsons_chi_squared() -> None:
 
 def test_captions_with_a_word_are_counted_once_each() -> None:
     rows = made(6, 1, caption=["brow brow BROW", "a brow's end", "the lid, the lid", None, "brow-lid", "it's lid"])
-    words = audited._Words.of(rows)
+    words = Words.of(rows)
     counts = words.counts(np.arange(6), 6)
     held = {name: counts[:, k].tolist() for k, name in enumerate(words.names)}
     assert held["brow"] == [1, 0, 0, 0, 0, 0] and held["lid"] == [0, 0, 1, 0, 0, 1]

@@ -154,7 +154,7 @@ def test_recognition_is_a_detection_of_its_own() -> None:
     assert found.one("threshold", of=RECOGNISED, by="").value == pytest.approx(3.0)  # 0, 0, .5, 1, 1
     assert found.one("detected", of=f"{RECOGNISED}, C", by="").value == pytest.approx(0.5)
     assert found.one("threshold", of=MEASURED, by="").value == pytest.approx(2.5, abs=0.2)
-    assert {finding.name for finding in found.findings} >= set(found.drawn)
+    assert {name for finding in found.findings for name in (finding.name, finding.measure)} >= set(found.drawn)
 
 
 def test_clips_that_nobody_scored_are_no_misses() -> None:

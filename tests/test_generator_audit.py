@@ -11,8 +11,9 @@ import pytest
 
 from equime import schema
 from equime.audit.generator import COLUMNS, generator, measures
-from equime.audit.groups import Groups, groups
-from equime.audit.means import GAP, by_groups, gap, means, people_of, tallied
+from equime.audit.groups import Groups, groups, whose
+from equime.audit.means import GAP, by_groups, gap, tallied
+from equime.audit.resampling import means
 from equime.audit.rows import Rows
 from equime.errors import EquimeError
 from equime.quality.clip_columns import gates
@@ -102,7 +103,7 @@ def test_the_interval_of_a_gap_covers_the_true_one(true: float) -> None:
     hits, runs = 0, 60
     for seed in range(runs):
         rows, rng = made(120, 4, seed), np.random.default_rng(1000 + seed)
-        chance = np.where(of_race(rows, "black"), 0.75 - true, 0.75) + rng.normal(0, 0.1, 120)[people_of(rows)]
+        chance = np.where(of_race(rows, "black"), 0.75 - true, 0.75) + rng.normal(0, 0.1, 120)[whose(rows)[0]]
         values = (rng.random(len(rows)) < chance).astype(float)
         found = by_groups(rows, {"hit": values}, [groups(rows, "race")])[-1]
         hits += found.low <= true <= found.high
@@ -150,7 +151,7 @@ def test_means_and_gaps_in_closed_form() -> None:
     table = pa.table({"subject_id": ["a", "a", "b", "c"], "race": ["x", "x", "y", None]})
     rows = Rows("r", "file", table)
     by = groups(rows, "race")
-    counts = tallied({"v": np.array([1.0, np.nan, 4.0, 9.0])}, people_of(rows), by)
+    counts = tallied({"v": np.array([1.0, np.nan, 4.0, 9.0])}, whose(rows)[0], by)
     assert counts.shape == (3, 2, 1, 2)
     assert means(counts.sum(0))[:, 0].tolist() == [1.0, 4.0]
     values = np.array([[1.0], [5.0], [np.nan]])
@@ -213,6 +214,18 @@ def test_small_groups_are_shown_and_take_no_part() -> None:
     (none,) = few.where(measure=GAP)
     assert none.value is None and "fewer than two" in none.note
     assert "fewer than two" in "\n".join(few.lines())
+
+
+def test_tables_fit_the_terminal_and_hold_every_measure_that_is_drawn() -> None:
+    audit = generator(made(40, skin=["dark", "light"] * 100))
+    for width in (80, 120, 400):
+        lines = audit.lines(width)
+        place = lines.index("[race, labels: source]")
+        table = lines[place : next(k for k in range(place, len(lines)) if "chance or target" in lines[k])]
+        assert max(map(len, table)) <= width
+        assert all(any(name in line for line in table) for name in audit.drawn if audit.where(measure=name))
+        assert sum(line.startswith("black") for line in table) == {80: 3, 120: 2, 400: 1}[width]
+    assert "[skin]" in audit.lines()  # it is measured, whoever labels people
 
 
 def _race(rows: Rows) -> list[str]:

@@ -12,17 +12,20 @@ from scipy.optimize import minimize
 from sklearn.metrics import cohen_kappa_score
 
 from equime import schema
-from equime.audit import labels, people
+from equime.audit import people, true_groups
 from equime.audit.answers import Answered
 from equime.audit.correction import Study, corrected, unmixed
 from equime.audit.generator import generator
 from equime.audit.groups import groups
-from equime.audit.labels import corrected_generator, corrected_performance, corrected_representation, repeat
-from equime.audit.means import GAP, means
+from equime.audit.label_noise import repeat
+from equime.audit.means import GAP
 from equime.audit.performance import performance
 from equime.audit.reliability import COLUMNS, reliability
+from equime.audit.representation import representation
+from equime.audit.resampling import means
 from equime.audit.result import Audit, Finding
 from equime.audit.rows import Rows, label
+from equime.audit.true_groups import corrected_generator, corrected_performance, corrected_representation
 from equime.errors import EquimeError
 from equime.metrics import accuracy, uar, uf1
 from equime.planning.equity_audit import Confusion, sensitivities
@@ -331,10 +334,23 @@ def test_an_audit_under_two_labellers() -> None:
     assert {f.labels for f in audit.where(measure="accepted", group="female")} == {"source", "tag"}
 
 
+def test_what_no_labeller_says_is_neither_repeated_nor_compared() -> None:
+    table = contract(40)
+    ita = table.schema.get_field_index("skin_ita")
+    table = table.set_column(ita, "skin_ita", pa.array([60.0 if k % 2 else -40.0 for k in range(40) for _ in range(3)]))
+    rows = {basis: label("ws", table, basis) for basis in ("source", "tag")}
+    audit = repeat(lambda each: representation(each, ["skin", "gender"]), rows)
+    assert {f.labels for f in audit.where(by="skin")} == {""} and {f.labels for f in audit.where(by="gender")} != {""}
+    assert len(audit.where(measure="evenness", of="subjects", by="skin")) == 1
+    assert not [f for f in audit.findings if "minus" in f.measure and f.by == "skin"]
+
+
 def test_a_labeller_who_labels_nobody_is_a_note() -> None:
     def evenness(rows: Rows) -> Audit:
         by = groups(rows, "race")
-        return Audit("even", "Even?", (Finding(measure="evenness", by="race", value=len(by.names) / 6),))
+        return Audit(
+            "even", "Even?", (Finding(measure="evenness", by="race", labels=rows.labels, value=len(by.names) / 6),)
+        )
 
     table = contract(30, race=[None] * 90)
     rows = {basis: label("ws", table, basis) for basis in ("source", "tag")}
@@ -349,4 +365,4 @@ def test_a_labeller_who_labels_nobody_is_a_note() -> None:
 
 def test_sensitivities_are_what_the_correction_takes() -> None:
     assert sensitivities(np.array([[3, 1], [1, 4]])) == pytest.approx(np.array([[0.75, 0.25], [0.2, 0.8]]))
-    assert labels.CORRECTED == "corrected"
+    assert true_groups.CORRECTED == "corrected"

@@ -13,7 +13,7 @@ from scipy.stats import binom, norm, permutation_test
 
 from equime import schema
 from equime.audit.groups import KNOWN, groups, of_subjects, several, whose
-from equime.audit.permutation import holm, null, p_value, pooled, step_down
+from equime.audit.permutation import null, pooled, step_down
 from equime.audit.rows import Rows
 from equime.errors import EquimeError
 
@@ -66,24 +66,15 @@ def test_p_values_are_those_of_all_deals() -> None:
         return np.asarray(sums[..., 0] / 5 - sums[..., 1] / 4)[..., None]
 
     draws = 4000
-    found = p_value(apart(pooled(member, values, 2))[0], null(member, values, 2, apart, draws)[:, 0])
+    (found,) = step_down(apart(pooled(member, values, 2)), null(member, values, 2, apart, draws))
     assert found == pytest.approx(exact.pvalue, abs=5 * np.sqrt(0.25 / draws))
 
 
-def test_a_p_value_is_never_none_and_draws_that_say_nothing_do_not_count() -> None:
-    assert p_value(9.0, np.zeros(99)) == 0.01
-    assert p_value(0.0, np.zeros(99)) == 1
-    assert p_value(9.0, np.array([0.0, np.nan, np.nan, 0.0, 0.0])) == 0.25
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-@settings(deadline=None)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_holm_is_that_of_statsmodels(values: list[float]) -> None:
-    multitest = pytest.importorskip("statsmodels.stats.multitest")
-    wanted = multitest.multipletests(values, method="holm")[1]
-    assert holm(values) == pytest.approx(wanted.tolist())
-    assert holm([None, *values, None]) == [None, *holm(values), None]
+def test_a_p_value_is_never_none_and_that_of_one_test_how_often_chance_gives_as_much() -> None:
+    assert step_down(np.array([9.0]), np.zeros((99, 1))) == 0.01
+    assert step_down(np.array([0.0]), np.zeros((99, 1))) == 1
+    chance = np.random.default_rng(1).normal(size=(199, 1))
+    assert step_down(np.array([1.3]), chance) == pytest.approx((1 + (chance >= 1.3).sum()) / 200)
 
 
 def slow_step_down(values: np.ndarray, chance: np.ndarray) -> list[float]:
@@ -107,18 +98,11 @@ def test_the_step_down_is_the_plain_loop(tests: int, seed: int) -> None:
     assert step_down(values, chance) == pytest.approx(slow_step_down(values, chance))
 
 
-def test_of_one_test_it_is_the_p_value() -> None:
-    rng = np.random.default_rng(1)
-    chance = rng.normal(size=(199, 1))
-    assert step_down(np.array([1.3]), chance) == pytest.approx(p_value(1.3, chance[:, 0]))
-
-
 def test_tests_that_are_alike_cost_nothing_and_those_that_say_nothing_are_left_out() -> None:
     one = np.random.default_rng(2).normal(size=(199, 1))
     alone = step_down(np.array([2.0]), one)[0]
     many = step_down(np.array([2.0] * 20 + [np.nan]), np.hstack([one] * 20 + [np.full((199, 1), np.nan)]))
     assert (many[:20] == alone).all() and np.isnan(many[20])
-    assert holm([alone] * 20)[0] == pytest.approx(min(1, 20 * alone))
     assert len(step_down(np.array([]), np.zeros((9, 0)))) == 0
 
 
@@ -132,8 +116,8 @@ def test_a_large_effect_is_found_among_many_tests_where_holm_of_the_draws_cannot
     values, chance = rng.normal(size=400), rng.normal(size=(999, 400))
     values[7] = 8.0
     assert step_down(values, chance)[7] == 0.001
-    least = [p_value(value, column) for value, column in zip(values, chance.T, strict=True)]
-    assert holm(least)[7] == pytest.approx(0.4)
+    alone = step_down(values[[7]], chance[:, [7]])[0]
+    assert 400 * alone == pytest.approx(0.4)  # Holm's, of the smallest of 400
 
 
 @pytest.mark.parametrize("true_effects", [0, 3])

@@ -118,6 +118,30 @@ def test_a_measure_of_many_things_is_a_table_of_cells() -> None:
     assert strong[3] > weak[3] and strong[:3] != weak[:3]
 
 
+def test_pictures_that_would_be_empty_are_left_out() -> None:
+    levels = [npmi(group, level, 0.0) for group in ("asian", "white") for level in schema.EMOTIONS]
+    assert draw(audit(*levels, drawn=("local NPMI",))) == []
+    assert draw(audit(recall("", 0.5, by=""), drawn=("recall of fear",))) == [], "a row alone is a line of the table"
+
+
+def test_a_column_without_a_number_is_left_out_and_a_row_says_so_once() -> None:
+    scopes = [recall(g, 0.5 if g == "a" else None, scope=s, note="few") for s in ("planned", "accepted") for g in "ab"]
+    nothing = [recall(group, None, of="anger", note="few") for group in "ab"]
+    plot = draw(audit(*scopes, *nothing, drawn=("recall of fear", "recall of anger")))[0]
+    assert len(plot.figure.axes) == 1 and words(plot).count("not measured") == 1
+    figure, (area,) = plot.figure, plot.figure.axes
+    figure.canvas.draw()
+    (said,) = (text for text in area.texts if text.get_text() == "not measured")
+    inside, box = area.get_window_extent(), said.get_window_extent()
+    assert inside.x0 <= box.x0 < box.x1 <= inside.x1
+
+
+def test_labels_that_only_some_groups_have_make_no_series() -> None:
+    found = [recall("", 0.5, labels=who) for who in ("source", "")]
+    found = [replace(each, by=by) for each, by in zip(found, ("race", "skin"), strict=True)]
+    assert "source" not in words(draw(audit(*found, drawn=("recall of fear",)))[0])
+
+
 def test_statements_over_all_groups_have_a_row_for_each_attribute() -> None:
     found = [
         Finding(measure="V", of=of, by=by, value=0.1, clips=9, subjects=9) for of in "ab" for by in ("race", "age")
@@ -155,7 +179,7 @@ def test_what_is_written_is_a_picture(tmp_path: Path) -> None:
     with Image.open(png) as image:
         colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 24) or []}
     assert {(255, 255, 255), (0x00, 0x72, 0xB2)} <= colours
-    assert ElementTree.parse(svg).getroot().tag.endswith("svg") and "By perceived race" in svg.read_text()
+    assert ElementTree.parse(svg).getroot().tag.endswith("svg") and "Recall by perceived race" in svg.read_text()
 
 
 @pytest.mark.parametrize("name", ["a.pdf", "a", "a.jpg"])

@@ -410,7 +410,7 @@ def test_gallery_of_real_clips_is_plain_data(annotated: Path) -> None:
         row = rows[clip["id"]]
         assert clip["emotion"] == row["emotion"] and clip["accepted"] == row["accepted"] and clip["why"]
         assert [unit["au"] for unit in clip["units"]] == [unit["au"] for unit in row["action_units"] or []]
-        assert all(unit["name"] for unit in clip["units"]) and clip["labels"] in ("source", "tag")
+        assert all(found["units"][str(unit["au"])] for unit in clip["units"]) and clip["labels"] in ("source", "tag")
         if row["apex_ms"] is not None:
             assert clip["planned"]["apex"] == pytest.approx(row["apex_ms"], abs=0.06)
             end = clip["start_ms"] + clip["frames"] * 1000 / clip["fps"]

@@ -22,7 +22,7 @@ from equime.cli import main
 from equime.report.overview import Grid
 from equime.report.page import html, write
 from equime.report.parts import PICTURES
-from equime.report.sections import Section, sections
+from equime.report.sections import Material, Section, sections
 from equime.report.terms import TERMS
 
 pytest.importorskip("matplotlib")
@@ -82,7 +82,7 @@ def clip(k: int) -> dict[str, Any]:
     }
     return {
         **{"id": f"{emotion}/f_{k}_0", "emotion": emotion, "control": None, "design": "balanced", "split": "train"},
-        "units": [{"au": 12 if k % 2 else 4, "name": "Lip Corner Puller", "side": "B", "intensity": "B"}],
+        "units": [{"au": 12 if k % 2 else 4, "side": "B", "intensity": "B"}],
         "measured_units": None if k % 2 else [],
         "groups": {"gender": "female" if k < 10 else "male", "age": None, "race": schema.RACES[k % 6], "skin": None},
         **{"labels": "tag", "accepted": (True, False, None)[k % 3], "reasons": ["too still"] * (k % 3 == 1)},
@@ -96,7 +96,8 @@ def clip(k: int) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def gallery() -> dict[str, Any]:
     clips = [clip(k) for k in range(SHOWN)]
-    return {"total": 75000, "shown": SHOWN, "inline": True, "scores": ["amplitude", "identity"], "clips": clips}
+    facts = {"total": 75000, "shown": SHOWN, "inline": True, "scores": ["amplitude", "identity"]}
+    return facts | {"units": {"12": "Lip Corner Puller", "4": "Brow Lowerer"}, "clips": clips}
 
 
 def parts() -> list[Section]:
@@ -107,6 +108,7 @@ def parts() -> list[Section]:
         Section("gaps", "Gaps", "By group.", (gaps(),)),
         Section("strange", NASTY, NASTY, (strange, NASTY)),
         Section("none", "Twins", refused="happiness/f_7_0 has no pair"),
+        Section("named", "Names", "", (gaps("named", note="fear/m_p-7_01 is odd"),)),
     ]
 
 
@@ -162,7 +164,7 @@ def test_it_is_one_file_that_names_no_other(report: Path) -> None:
 
 def test_every_number_has_its_n_and_every_picture_its_table(report: Path) -> None:
     text = report.read_text()
-    assert text.count("<svg") == text.count("<figure>") == 2 <= PICTURES
+    assert text.count("<svg") == text.count("<figure>") == 3 <= PICTURES
     assert '<td class="n">90</td>' in text and "Numbers (6)" in text and "asian (n=90)" in text
     assert "one class only, &quot;so&quot; none" in text and "not measured" in text
 
@@ -205,6 +207,8 @@ def test_sections_of_a_workspace(workspace: Path) -> None:
     titles: list[str] = []
     found = {section.id: section for section in sections(str(workspace), progress=titles.append)}
     assert len(titles) == len(set(titles)) >= len(found)
+    short = found["contents"].parts[1]
+    assert isinstance(short, Grid) and short.title == "In short" and all(row[-1] for row in short.rows)
     assert found["contents"].parts[0] == "ws: 120 clips of 24 subjects: 119 made, 120 scored, 102 accepted."
     assert found["composition"].parts and found["validity"].parts and not found["quality"].refused
     assert "no pairs" in found["twins"].refused and "performance" not in found and "versions" not in found
@@ -228,6 +232,14 @@ def test_a_report_with_clips_is_written_and_says_how_large(
     told = json.loads(capsys.readouterr().out)
     assert told["bytes"] == out.stat().st_size and "versions" in told["sections"] and "twins" in told["not_answered"]
     assert out.read_text().count("data:video/mp4") == 3 and "Nothing changed." in out.read_text()
+
+
+def test_no_section_says_where_things_lie(workspace: Path, tmp_path: Path) -> None:
+    answers = tmp_path / "answers.csv"
+    answers.touch()
+    material = Material(str(workspace), answers, "owner/name@1.0.0")
+    told = material.unplaced(f"{answers} has no row of {workspace}, nor of owner/name@1.0.0")
+    assert told == "answers.csv has no row of ws, nor of owner/name@1.0.0"
 
 
 @pytest.mark.parametrize(

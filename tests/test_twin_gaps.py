@@ -240,6 +240,20 @@ def test_lost_and_odd_twins_are_counted() -> None:
     )
 
 
+def test_one_pair_of_people_has_no_interval() -> None:
+    """What it would vary by nobody knows, however many pairs within a group it is held against."""
+    rows = clips(40)
+    contrast = rows.table["twin_contrast"].to_pylist()
+    who = rows.subjects
+    first = next(k for k, name in enumerate(contrast) if name == "race")
+    twin = rows.table["twin_id"].to_pylist()
+    alone = {who[k] for k, name in enumerate(twin) if name == twin[first]}
+    kept = [name == "within" or subject in alone for name, subject in zip(contrast, who, strict=True)]
+    some = rows.chosen(np.array(kept))
+    excess = twins(some, answers(rows, {})).one("excess", of="flip rate", by="race")
+    assert excess.small and excess.value is not None and excess.low is excess.high is None
+
+
 def test_without_pairs_or_without_a_control(tmp_path: Path) -> None:
     rows = clips(40)
     none = rows.table.set_column(3, "twin_id", pa.array([None] * len(rows), pa.string()))

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -102,6 +103,12 @@ def raw(viewer: Viewer, data: bytes) -> bytes:
         return b"".join(iter(lambda: connection.recv(1 << 16), b""))
 
 
+def clips_of(body: bytes) -> list[dict[str, Any]]:
+    """The clips of clips.json, as the page's script puts them together."""
+    data = json.loads(body)
+    return [dict(zip(data["fields"], values, strict=True)) for values in data["clips"]]
+
+
 def alive(viewer: Viewer) -> bool:
     return ask(viewer, "/")[0] == 200
 
@@ -110,10 +117,13 @@ def test_the_page_the_data_and_a_clip(viewer: Viewer, table: Table, clip: bytes)
     status, headers, body = ask(viewer, "/")
     assert (status, headers["content-type"], body.decode()) == (200, "text/html; charset=utf-8", PAGE)
     status, headers, body = ask(viewer, "/clips.json")
-    data = json.loads(body)
+    data, clips = json.loads(body), clips_of(body)
     assert (status, headers["content-type"]) == (200, "application/json")
-    assert data == json.loads(json.dumps(gallery(str(table.path), inline=False))) and data["shown"] == 10
-    source = {each["id"]: each["src"] for each in data["clips"]}[GOOD]
+    made = json.loads(json.dumps(gallery(str(table.path), inline=False)))
+    assert data["shown"] == 10 and data["units"] == made["units"] and len(clips) == len(made["clips"])
+    for told, each in zip(clips, made["clips"], strict=True):
+        assert {name: value for name, value in told.items() if name in each} == each
+    source = {each["id"]: each["src"] for each in clips}[GOOD]
     status, headers, body = ask(viewer, f"/{source}")
     assert (status, headers["content-type"], headers["accept-ranges"]) == (200, "video/mp4", "bytes")
     assert body == clip and int(headers["content-length"]) == len(clip)
@@ -297,7 +307,7 @@ def test_the_command_serves_a_workspace_until_it_is_stopped(tmp_path: Path) -> N
         assert said["clips"] == 30 and said["address"].startswith("http://127.0.0.1:")
         status, page = fetched(said["address"])
         assert status == 200 and b"data-served" in page
-        clips = json.loads(fetched(said["address"] + "clips.json")[1])["clips"]
+        clips = clips_of(fetched(said["address"] + "clips.json")[1])
         assert fetched(said["address"] + clips[0]["src"])[1] == table.find(clips[0]["id"])["video"]["bytes"]
         process.send_signal(signal.SIGINT)
         _, problems = process.communicate(timeout=20)
@@ -321,7 +331,7 @@ def test_the_command_serves_a_repository(tmp_path: Path) -> None:
             assert process.stdout
             line = process.stdout.readline()
             address = next(word for word in line.split() if word.startswith("http://"))
-            clips = json.loads(fetched(address + "clips.json")[1])["clips"]
+            clips = clips_of(fetched(address + "clips.json")[1])
             assert len(clips) == 30
             for each in clips[::7]:
                 assert fetched(address + each["src"]) == (200, table.find(each["id"])["video"]["bytes"])

@@ -14,20 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from equime.tuning.training import tiny
+
 KINDS = ("qwen2_5_vl", "qwen3_vl")
-SPREAD = 0.2
-"""Of the random weights: wide enough that what is said depends on what is seen."""
-SPECIAL = (
-    *("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
-    *("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"),
-)
-TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
-    "{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for part in m['content'] %}"
-    "{% if part['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>"
-    "{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 
 
 def save(folder: Path, kind: str, seed: int = 0) -> Path:
@@ -40,8 +29,10 @@ def save(folder: Path, kind: str, seed: int = 0) -> Path:
     """
     import torch
 
+    if kind == "qwen2_5_vl":
+        return tiny.make_tiny(folder, seed)
     torch.manual_seed(seed)
-    made = {"qwen2_5_vl": _qwen2_5, "qwen3_vl": _qwen3, "smolvlm": _smolvlm}[kind]()
+    made = {"qwen3_vl": _qwen3, "smolvlm": _smolvlm}[kind]()
     made.save_pretrained(folder)
     processor(kind).save_pretrained(folder)
     return folder
@@ -78,36 +69,12 @@ def teach(processor: Any, model: Any, inputs: Any, answers: list[str], steps: in
     model.eval()
 
 
-def tokenizer() -> Any:
-    """Qwen's class around a vocabulary of the 256 bytes."""
-    from tokenizers import pre_tokenizers
-    from transformers import Qwen2Tokenizer
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: i for i, token in enumerate([*letters, *SPECIAL])}
-    return Qwen2Tokenizer(
-        vocab=vocabulary,
-        merges=[],
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        additional_special_tokens=list(SPECIAL),
-        chat_template=TEMPLATE,
-    )
-
-
 def processor(kind: str) -> Any:
     """The processor of a kind: pictures become 4 x 4 patches, 4 tokens for each pair of frames."""
     import transformers
 
     if kind == "qwen2_5_vl":
-        size = {"shortest_edge": 56 * 56, "longest_edge": 56 * 56}
-        video = transformers.Qwen2VLVideoProcessor(size=size, patch_size=14)
-        return transformers.Qwen2_5_VLProcessor(
-            image_processor=transformers.Qwen2VLImageProcessor(size=size, patch_size=14),
-            tokenizer=tokenizer(),
-            video_processor=video,
-            chat_template=TEMPLATE,
-        )
+        return tiny.processor()
     if kind == "smolvlm":
         size = {"longest_edge": 64}
         return transformers.SmolVLMProcessor(
@@ -115,78 +82,37 @@ def processor(kind: str) -> Any:
             _smol_tokenizer(),
             transformers.SmolVLMVideoProcessor(size=size, max_image_size=size),
             image_seq_len=4,
-            chat_template=TEMPLATE,
+            chat_template=tiny.TEMPLATE,
         )
     size = {"shortest_edge": 4096, "longest_edge": 64 * 64 * 16}
     return transformers.Qwen3VLProcessor(
         image_processor=transformers.Qwen2VLImageProcessor(
             size={"shortest_edge": 4096, "longest_edge": 4096}, patch_size=16
         ),
-        tokenizer=tokenizer(),
+        tokenizer=tiny.tokenizer(),
         video_processor=transformers.Qwen3VLVideoProcessor(size=size, patch_size=16),
-        chat_template=TEMPLATE,
+        chat_template=tiny.TEMPLATE,
     )
-
-
-def _ids() -> dict[str, int]:
-    known = tokenizer()
-    return {
-        "image_token_id": known.convert_tokens_to_ids("<|image_pad|>"),
-        "video_token_id": known.convert_tokens_to_ids("<|video_pad|>"),
-        "vision_start_token_id": known.convert_tokens_to_ids("<|vision_start|>"),
-        "vision_end_token_id": known.convert_tokens_to_ids("<|vision_end|>"),
-    }
-
-
-def _text(**more: Any) -> dict[str, Any]:
-    known = tokenizer()
-    return {
-        "vocab_size": len(known),
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "max_position_embeddings": 8192,
-        "initializer_range": SPREAD,
-        "bos_token_id": None,
-        "eos_token_id": known.eos_token_id,
-        "pad_token_id": known.pad_token_id,
-    } | more
-
-
-def _qwen2_5() -> Any:
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
-
-    vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 32}
-    vision["initializer_range"] = SPREAD
-    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
-    config = Qwen2_5_VLConfig(
-        text_config=_text(rope_parameters=rope),
-        vision_config={**vision, "fullatt_block_indexes": [1], "patch_size": 14},
-        **_ids(),
-    )
-    return _greedy(Qwen2_5_VLForConditionalGeneration(config))
 
 
 def _qwen3() -> Any:
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
     vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 32}
-    vision["initializer_range"] = SPREAD
+    vision["initializer_range"] = tiny.SPREAD
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 2, 2], "mrope_interleaved": True}
     config = Qwen3VLConfig(
-        text_config=_text(rope_parameters=rope, head_dim=16),
+        text_config=tiny.text_config(rope_parameters=rope, head_dim=16),
         vision_config={**vision, "deepstack_visual_indexes": [0], "patch_size": 16, "num_position_embeddings": 16},
-        **_ids(),
+        **tiny.token_ids(),
     )
-    return _greedy(Qwen3VLForConditionalGeneration(config))
+    return tiny.answering(Qwen3VLForConditionalGeneration(config))
 
 
 def _smol_tokenizer() -> Any:
-    known = tokenizer()
+    known = tiny.tokenizer()
     marks = ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", "<video>"]
-    known.add_special_tokens({"additional_special_tokens": [*SPECIAL, *marks]})
+    known.add_special_tokens({"additional_special_tokens": [*tiny.SPECIAL, *marks]})
     return known
 
 
@@ -196,28 +122,13 @@ def _smolvlm() -> Any:
     known = _smol_tokenizer()
     vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = SmolVLMConfig(
-        vision_config={**vision, "image_size": 64, "patch_size": 16, "initializer_range": SPREAD},
-        text_config=_text(model_type="llama", vocab_size=len(known)),
+        vision_config={**vision, "image_size": 64, "patch_size": 16, "initializer_range": tiny.SPREAD},
+        text_config=tiny.text_config(model_type="llama", vocab_size=len(known)),
         scale_factor=2,
         image_token_id=known.convert_tokens_to_ids("<image>"),
         pad_token_id=known.pad_token_id,
     )
-    return _greedy(SmolVLMForConditionalGeneration(config))
-
-
-def _greedy(model: Any) -> Any:
-    """With the sampling settings that the published models come with: they must not be what decides."""
-    known = tokenizer()
-    model.generation_config.update(
-        do_sample=True,
-        temperature=0.7,
-        top_p=0.8,
-        top_k=20,
-        repetition_penalty=1.05,
-        pad_token_id=known.pad_token_id,
-        eos_token_id=[known.eos_token_id, known.pad_token_id],
-    )
-    return model.eval()
+    return tiny.answering(SmolVLMForConditionalGeneration(config))
 
 
 @cache

@@ -201,13 +201,11 @@ def remarks(truth: Array, predicted: Array, probabilities: Array | None, classes
 
 
 def _as_text(table: pa.Table) -> pa.Table:
-    """Text as plain text, whatever kind of text it was; classes and names may be numbers, and empty is none."""
-    for field in table.schema:
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        if field.name in (*_CLASS, "fold", "dataset", "subject_id") or pa.types.is_large_string(kind):
-            kind = pa.string()
-        column = table[field.name] if kind == field.type else table[field.name].cast(kind)
-        if field.name in _CLASS:
-            column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
-        table = put(table, field.name, column)
+    """Classes and names as text, which may be numbers; a class that is empty is none."""
+    for name in (*_CLASS, "fold", "dataset", "subject_id"):
+        if name in table.column_names:
+            column = table[name].cast(pa.string())
+            if name in _CLASS:
+                column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+            table = put(table, name, column)
     return table

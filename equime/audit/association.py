@@ -79,7 +79,7 @@ def association(rows: Rows, by: Sequence[str] | None = None, draws: int = DRAWS)
     tested = [_tested(groups, of_subjects(groups, who, subjects), questions, draws) for groups in attributes]
     p = step_down(*(np.concatenate(part, -1) for part in zip(*((t.values, t.chance) for t in tested), strict=True)))
     parts = zip(tested, np.split(p, len(tested)), strict=True)
-    findings = [finding for one, own in parts for finding in _findings(one, questions, own, rows.labels)]
+    findings = [finding for one, own in parts for finding in _findings(one, questions, own, rows)]
     count = f"p is corrected for {int((~np.isnan(p)).sum())} tests by Westfall and Young's step-down, which is "
     how = (
         f"{count}Holm's with the tests' own dependence; {draws} deals of whole subjects, least p {1 / (draws + 1):.3g}"
@@ -196,8 +196,8 @@ def _tested(groups: Groups, member: Array, questions: Sequence[_Asked], draws: i
     return _Tested(groups, member, kept, found, expected, found[:count] ** (2 / 3), chance[:, :count] ** (2 / 3))
 
 
-def _findings(tested: _Tested, questions: Sequence[_Asked], p: Array, labels: str) -> Iterator[Finding]:
-    count = len(questions)
+def _findings(tested: _Tested, questions: Sequence[_Asked], p: Array, rows: Rows) -> Iterator[Finding]:
+    count, labels = len(questions), rows.labels_of(tested.groups.by)
     for measure, start, corrected in ((V, 0, p), (NMI, count, np.full(count, np.nan))):
         for asked, at, own in zip(questions, range(start, start + count), corrected, strict=True):
             mine = asked.counts[tested.kept >= 0]

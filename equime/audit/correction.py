@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from equime.audit.groups import Groups, is_small
-from equime.audit.resampling import drawn
+from equime.audit.resampling import drawn_of_all
 from equime.bootstrap import Statistic
 from equime.errors import EquimeError
 from equime.planning.equity_audit import Confusion, prevalence, sensitivities
@@ -30,8 +30,8 @@ Array = npt.NDArray[Any]
 
 DRAWS: Final = 300
 ASSUMES: Final = (
-    "corrected: expected over true groups, by a validation study; assumes that its error rates hold here, and that"
-    " within a true group a label's error says nothing of the outcome"
+    "corrected: expected over true groups, by a validation study; its reference is the value as labelled; assumes that"
+    " the study's error rates hold here, and that within a true group a label's error says nothing of the outcome"
 )
 
 
@@ -136,7 +136,7 @@ def unmixed(counts: Array, study: Study, score: Statistic, draws: int = DRAWS, s
     values = score(corrected(counts.sum(0), rates)[None])[0]
     if len(counts) < 2:
         return Unmixed(values, np.full((1, *values.shape), np.nan), people, small)
-    pooled = drawn(np.zeros(len(counts), np.int64), counts, 1, draws, seed)[:, 0]
+    pooled = drawn_of_all(counts, draws, seed)
     again = study.drawn(draws, np.random.default_rng(seed + 1))
     again = again.reshape(draws, *[1] * (counts.ndim - 2), *rates.shape)
     return Unmixed(values, score(np.moveaxis(corrected(np.moveaxis(pooled, 1, 0), again), 0, 1)), people, small)

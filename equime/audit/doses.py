@@ -26,14 +26,13 @@ from equime.audit.answers import Answered
 from equime.audit.files import require
 from equime.audit.groups import Groups, is_small, several, whose
 from equime.audit.permutation import pooled
-from equime.audit.resampling import ENDS, Test, Units, compared, corrected, drawn, estimates, mean
+from equime.audit.resampling import ENDS, Test, Tested, Units, compared, corrected, drawn, estimates, mean
 from equime.audit.result import Audit, Finding, figures
 from equime.audit.rows import Rows
 from equime.bootstrap import Estimate
 from equime.errors import EquimeError
 
 Array = npt.NDArray[Any]
-Tested = tuple[Finding, Test | None]
 
 COLUMNS: Final = ("clip_id", "design", "emotion", "action_units", "measured_apex_ms", "accepted")
 HALF: Final = 0.5
@@ -87,8 +86,8 @@ def doses(rows: Rows, answers: Answered | None = None, by: Sequence[str] | None 
         each for of, hits in found.items() for one in (every, *grouped) for each in _of(of, hits, dose, swept, one)
     ]
     said = (*NOTES, *swept.notes, *more, *notes)
-    drawing = tuple(f"detected of {of}, {letter}" for of in found for letter in schema.INTENSITIES)
-    return Audit("doses", QUESTION, corrected(findings), said, (*(f"threshold of {of}" for of in found), *drawing))
+    drawing = (*(f"threshold of {of}" for of in found), "detected")
+    return Audit("doses", QUESTION, corrected(findings), said, drawing)
 
 
 # --- from rates to thresholds
@@ -188,7 +187,7 @@ def _of(of: str, hits: Array, dose: Array, rows: Rows, by: Groups) -> Iterator[T
     units = Units.of_groups(whose(rows)[0][known], part)
     counts = _counts(units, hits[known], dose[known])
     size = len(by.names)
-    people, labels = units.people(size), rows.labels if by.by else ""
+    people, labels = units.people(size), rows.labels_of(by.by)
     found, chance = pooled(units.member, counts, size), drawn(units.member, counts, size)
     for group, name in enumerate(by.names):
         if people[group]:

@@ -51,9 +51,19 @@ def require(table: pa.Table, names: Sequence[str], where: object) -> None:
 def _parquet(path: Path) -> pa.Table:
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
-            return file.read(use_threads=False)
+            return _plain(file.read(use_threads=False))
     except (OSError, pa.ArrowException) as error:
         raise EquimeError(f"cannot read {path} as Parquet: {one_line(error)}") from error
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Text as plain text, whatever kind of text it was: pandas writes categories and large strings."""
+    for place, field in enumerate(table.schema):
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        kind = pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
+        if kind != field.type:
+            table = table.set_column(place, field.name, table[field.name].cast(kind))
+    return table
 
 
 def _csv(path: Path) -> pa.Table:

@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equime import schema
-from equime.audit.groups import DEFAULT, Groups, is_small, several
-from equime.audit.means import TESTED, by_groups, draws_of, finding, people_of, tallied
-from equime.audit.resampling import estimates
+from equime.audit.groups import DEFAULT, Groups, is_small, several, whose
+from equime.audit.means import TESTED, by_groups, finding, tallied
+from equime.audit.resampling import drawn_of_all, estimates, share
 from equime.audit.result import Audit, Finding
 from equime.audit.rows import Rows
 from equime.errors import EquimeError
@@ -58,6 +58,7 @@ NOTES: Final = (
     " audit before a gap is put down to the generator",
     "an error in time is that of generator and measurement together: a measure that is blind to a tone of skin shows"
     " here too",
+    "accepted minus planned: of the shares of a group, in percentage points, over the clips that were scored",
     TESTED,
 )
 
@@ -183,7 +184,7 @@ def _refusals(table: pa.Table) -> Iterator[tuple[str, Array]]:
 
 def _selection(rows: Rows, stages: Mapping[str, Array], groupings: Sequence[Groups]) -> Iterator[Finding]:
     """Shares of groups at each stage; accepted minus planned over the clips that were scored."""
-    who = people_of(rows)
+    who = whose(rows)[0]
     masks = [*(stages[stage] for stage in STAGES), stages["planned"] & stages["scored"]]
     columns = {str(k): np.where(mask, 1.0, np.nan) for k, mask in enumerate(masks)}
     parts = [tallied(columns, who, by)[..., 1] for by in groupings]
@@ -191,11 +192,11 @@ def _selection(rows: Rows, stages: Mapping[str, Array], groupings: Sequence[Grou
     spans = [slice(a, b) for a, b in pairwise(ends)]
 
     counts = np.concatenate(parts, 1)
-    values, drawn = counts.sum(0), draws_of(counts)
-    names = [("share", f"{stage} clips") for stage in STAGES] + [("accepted minus planned", "percentage points")]
+    values, drawn = counts.sum(0), drawn_of_all(counts)
+    names = [("share", f"{stage} clips") for stage in STAGES] + [("accepted minus planned", "")]
     for by, part, span in zip(groupings, parts, spans, strict=True):
         shares, again = _changes(values[span]), _changes(drawn[:, span])
-        told: dict[str, Any] = {"by": by.by, "labels": rows.labels, "scope": "selection"}
+        told: dict[str, Any] = {"by": by.by, "labels": rows.labels_of(by.by), "scope": "selection"}
         clips, people = part.sum(0).astype(int), (part > 0).sum(0)
         for g, group in enumerate(by.names):
             for k, estimate in enumerate(estimates(shares[g], again[:, g])):
@@ -206,6 +207,5 @@ def _selection(rows: Rows, stages: Mapping[str, Array], groupings: Sequence[Grou
 
 def _changes(pooled: Array) -> Array:
     """Shares of the groups at each of `STAGES`, and accepted minus planned in points: (..., groups, 4)."""
-    total = pooled.sum(-2, keepdims=True)
-    share = np.divide(pooled, total, out=np.full(pooled.shape, np.nan), where=total > 0)
-    return np.concatenate([share[..., :3], 100 * (share[..., 2:3] - share[..., 3:])], -1)
+    found = share(pooled, pooled.sum(-2, keepdims=True))
+    return np.concatenate([found[..., :3], 100 * (found[..., 2:3] - found[..., 3:])], -1)

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from equime import schema
 from equime.audit.result import MIN_SUBJECTS
-from equime.audit.rows import ATTRIBUTES, Rows
+from equime.audit.rows import ATTRIBUTES, FILE_LABELS, Rows
 from equime.errors import EquimeError
 from equime.skin import BANDS
 
@@ -108,7 +108,8 @@ def several(
         except EquimeError:
             notes.append(f"not grouped by {by}: nobody in {rows.name} has such a label")
     if not found:
-        raise EquimeError(f"nobody in {rows.name} has a label of {', '.join(ATTRIBUTES)}: name a column to group by")
+        known = ", ".join(ATTRIBUTES)
+        raise EquimeError(f"nobody in {rows.name} has a label of {known}, as text: name a column to group by")
     return found, notes
 
 
@@ -144,7 +145,8 @@ def _nobody(rows: Rows, by: str) -> str:
 
 def _labels(rows: Rows, name: str) -> pa.Array:
     if name not in rows.table.column_names:
-        some = [field.name for field in rows.table.schema if pa.types.is_string(field.type)]
+        text = [field.name for field in rows.table.schema if pa.types.is_string(field.type)]
+        some = text if rows.labels == FILE_LABELS else ATTRIBUTES
         raise EquimeError(f"{rows.name} has no column {name!r} to group by: expected one of {', '.join(some)}")
     column = rows.table[name].combine_chunks()
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):

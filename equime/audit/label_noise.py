@@ -11,15 +11,16 @@ labels are *perceived*.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from equime.audit import answers, association, generator, performance, reliability, representation
-from equime.audit.labels import corrected_generator, corrected_performance, corrected_representation, repeat
-from equime.audit.result import Audit
+from equime.audit.result import Audit, Finding
 from equime.audit.rows import SOURCE, TAG, Rows, glasses, label, read_rows
+from equime.audit.true_groups import corrected_generator, corrected_performance, corrected_representation
 from equime.errors import EquimeError
 from equime.planning.equity_audit import Confusion
 
@@ -60,6 +61,62 @@ def label_noise(where: str, predictions: Path | None = None, confusion: Path | N
     findings = [finding for audit in audits for finding in audit.findings]
     told = dict.fromkeys([*notes, *(note for audit in audits for note in audit.notes)])
     return Audit("labels", QUESTION, tuple(findings), tuple(told), first.drawn)
+
+
+def repeat(audit: Callable[[Rows], Audit], rows: Mapping[str, Rows]) -> Audit:
+    """One audit under several labellers, and how far its statements about all groups differ.
+
+    Args:
+        audit: Of rows.
+        rows: Labeller -> the same rows under its labels (`open_rows(where, columns, labels="tag")`).
+
+    Returns:
+        The findings of each, then "<measure>: tag minus source". A labeller who labels nobody is a note.
+
+    Raises:
+        EquimeError: The audit can be made under no labeller; why under the first.
+    """
+    made: dict[str, Audit] = {}
+    failed: dict[str, EquimeError] = {}
+    for labeller, labelled in rows.items():
+        try:
+            made[labeller] = audit(labelled)
+        except EquimeError as error:
+            failed[labeller] = error
+    if not made:
+        raise next(iter(failed.values()), EquimeError("expected the rows of at least one labeller, got none"))
+    first, *others = made
+    # What needs no labels, as of all clips or by skin, is the same under both.
+    found = [
+        replace(each, labels=labeller if each.labels else "")
+        for labeller, one in made.items()
+        for each in one.findings
+        if each.labels or labeller == first
+    ]
+    found += [change for other in others for change in _changes(first, made[first], other, made[other])]
+    notes = [note for one in made.values() for note in one.notes]
+    notes += [f"not repeated under {labeller} labels: {error}" for labeller, error in failed.items()]
+    return replace(made[first], findings=tuple(found), notes=tuple(dict.fromkeys(notes)))
+
+
+def _changes(first: str, one: Audit, other: str, two: Audit) -> Iterator[Finding]:
+    """How far what is said of all groups differs between two labellers."""
+    key = ("measure", "of", "by", "scope")
+    known = {tuple(getattr(f, name) for name in key): f for f in one.findings if f.labels and not f.group}
+    for said in two.findings:
+        before = known.get(tuple(getattr(said, name) for name in key))
+        if before is None or said.group or not said.labels or before.value is None or said.value is None:
+            continue
+        yield Finding(
+            measure=f"{said.measure}: {other} minus {first}",
+            of=said.of,
+            by=said.by,
+            scope=said.scope,
+            value=said.value - before.value,
+            reference=0.0,
+            clips=min(before.clips, said.clips),
+            subjects=min(before.subjects, said.subjects),
+        )
 
 
 def _repeated(both: dict[str, Rows], predictions: Path | None, notes: list[str]) -> Iterator[Audit]:

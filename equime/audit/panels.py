@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from equime.audit.result import Finding
@@ -47,6 +48,7 @@ def settings() -> Iterator[None]:
         **{"axes.edgecolor": SOFT, "xtick.color": SOFT, "ytick.color": INK, "axes.linewidth": 0.7},
         **{"svg.hashsalt": "equime", "svg.fonttype": "none", "text.parse_math": False, "figure.facecolor": "none"},
         **{"axes.facecolor": "none", "savefig.facecolor": "auto", "axes.formatter.useoffset": False},
+        **{"figure.autolayout": False, "figure.constrained_layout.use": False},
     }
     with matplotlib.rc_context(fixed), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a group's name in another script
@@ -67,6 +69,19 @@ def titled(figure: Figure, title: str) -> Iterator[None]:
             figure.set_size_inches(width, height)
 
 
+@contextlib.contextmanager
+def laid_out(figure: Figure) -> Iterator[None]:
+    """A figure whose parts have their places: writing it then draws it once, not a second time to find them."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    figure.set_layout_engine(None)
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
+
+
 def number(value: float | None) -> str:
     """0.123, 0.0093, 1,234 or "not measured"."""
     if value is None:
@@ -83,8 +98,11 @@ def columns(findings: Sequence[Finding], names: Sequence[str]) -> Figure:
         findings: Of one attribute.
         names: `Finding.name` of each column.
     """
+    if len({finding.labels for finding in findings} - {""}) < 2:  # skin is measured: nobody's labels
+        findings = [replace(finding, labels="") for finding in findings]
     groups = _groups(findings)
-    parts = _columns(findings, names)
+    parts = _columns(findings, names)  # one in which nothing was measured says nothing
+    parts = [part for part in parts if any(finding.value is not None for finding in part[1])] or parts
     series = max(len(_series(part)) for _, part in parts)
     height = (ROW + SERIES * (series - 1)) * len(groups) + 1.05
     with settings():
@@ -115,7 +133,8 @@ def heat(findings: Sequence[Finding], _: Sequence[str] = ()) -> Figure:
         area.set_xticks(range(len(levels)), [_short(level) for level in levels], **slanted)
         area.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
         area.spines[:].set_visible(False)
-        area.set_xlabel("blue: more than the reference, red: less; n: clips")
+        against = any(finding.reference is not None for finding in findings)
+        area.set_xlabel("blue: more than the reference, red: less; n: clips" if against else "darker: more; n: clips")
     return figure
 
 
@@ -171,23 +190,21 @@ def _column(area: Axes, title: str, findings: Sequence[Finding], groups: Sequenc
     series, rows = _series(findings), {group: place for place, group in enumerate(groups)}
     step = 0.72 / max(len(series), 1)
     draw = _bar if _is_share(findings[0]) else _dot
-    unmeasured = []
-    for finding in findings:
-        place = series.index(_kind(finding))
-        y = rows[finding.group or finding.by] + (place - (len(series) - 1) / 2) * step
-        if finding.value is None:
-            unmeasured.append(y)
-        else:
-            draw(area, finding, y, place, step)
-            _reference(area, finding, y, step)
+    unmeasured = {*rows.values()}
+    for finding in (finding for finding in findings if finding.value is not None):
+        place, row = series.index(_kind(finding)), rows[finding.group or finding.by]
+        y = row + (place - (len(series) - 1) / 2) * step
+        draw(area, finding, y, place, step)
+        _reference(area, finding, y, step)
+        unmeasured.discard(row)
     area.margins(x=0.08)
     low, high = area.get_xlim()
     least = NARROW * max(abs(low), abs(high), 0.05)
     if high - low < least:  # nothing differs: no scale that says otherwise
         area.set_xlim((low + high - least) / 2, (low + high + least) / 2)
-    middle = sum(area.get_xlim()) / 2 if len(unmeasured) < len(findings) else 0.5
-    for y in unmeasured:
-        area.text(middle, y, "not measured", color=SOFT, fontsize=7, ha="center", va="center", style="italic")
+    said: dict[str, Any] = {"color": SOFT, "fontsize": 7, "ha": "center", "va": "center", "style": "italic"}
+    for row in sorted(unmeasured):  # where the axis has its middle, whatever it shows
+        area.text(0.5, row, "not measured", transform=area.get_yaxis_transform(), **said)
     area.set_title(_wrapped(title), fontsize=9, loc="left")
     area.grid(axis="x", color=GRID, linewidth=0.6)
     area.set_axisbelow(True)
@@ -254,7 +271,7 @@ def _legend(figure: Figure, parts: Sequence[tuple[str, Sequence[Finding]]]) -> N
     if any(finding.low is not None for finding in everything):
         handles.append(lines.Line2D([], [], color=SOFT, linewidth=1.4, label="95 % interval"))
     handles.append(lines.Line2D([], [], linestyle="none", label="n: clips"))
-    figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 5), frameon=False, fontsize=7.5)
+    figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 6), frameon=False, fontsize=7.5)
 
 
 def _brief(value: float) -> str:

@@ -30,13 +30,12 @@ from equime import metrics
 from equime.audit import permutation
 from equime.audit.answers import Answered
 from equime.audit.groups import Groups, is_small, several, whose
-from equime.audit.resampling import Test, Units, compared, corrected, drawn, estimates, mean
+from equime.audit.resampling import Test, Tested, Units, compared, corrected, drawn, estimates, mean, share
 from equime.audit.result import Audit, Finding, figures
 from equime.bootstrap import Estimate
 from equime.scores import Answers, Scores
 
 Array = npt.NDArray[Any]
-Tested = tuple[Finding, Test | None]
 
 COLUMNS: Final = ("clip_id", "emotion", "split", "accepted")
 SCORES: Final = ("UF1", "UAR", "accuracy")
@@ -114,14 +113,8 @@ def measures(counts: Array) -> Array:
     support, answered, hits = counts.sum(-1), counts.sum(-2), np.diagonal(counts, axis1=-2, axis2=-1)
     total = support.sum(-1, keepdims=True)
     whole = np.stack([metrics.uf1(counts), metrics.uar(counts), metrics.accuracy(counts)], -1)
-    parts = metrics.recall(counts), _share(answered, total), _share(answered - hits, total - support)
+    parts = metrics.recall(counts), share(answered, total), share(answered - hits, total - support)
     return np.asarray(np.concatenate([whole, *parts], -1).mean(-2))
-
-
-def _share(above: Array, below: Array) -> Array:
-    below = np.broadcast_to(below, above.shape)
-    found: Array = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
-    return found
 
 
 def with_logarithms(counts: Array) -> Array:
@@ -199,24 +192,24 @@ class _Part:
         classes = self.answers.classes
         support = np.bincount(self.truth[mask], minlength=len(classes)) // self.runs
         base: dict[str, Any] = {"by": by.by, "group": name, "scope": self.scope, "clips": int(support.sum())}
-        base |= {"subjects": people, "small": is_small(people), "labels": self.labels(by)}
+        base |= {"subjects": people, "small": is_small(people), "labels": self.answers.rows.labels_of(by.by)}
         best, random = metrics.majority(support), metrics.stratified(support)
         notes = [*self.collapse(mask), *_lacking(support, classes)]
         for score, field, estimate in zip(SCORES, ("uf1", "uar", "accuracy"), found, strict=False):
             guesses = getattr(best, field), getattr(random, field)
             said = f"always {classes[support.argmax()]} scores {guesses[0]:.3f}, drawn classes {guesses[1]:.3f}"
             yield _finding(score, estimate, base, reference=max(guesses), note="; ".join([said, *notes]))
-        for k, share in enumerate(support / support.sum()):
+        for k, own in enumerate(support / support.sum()):
             for measure, place in (("recall", 3 + k), ("answered", 3 + len(classes) + k)):
                 missing = f"no clip of {classes[k]} here" * (not support[k])
-                yield _finding(measure, found[place], base, of=classes[k], reference=float(share), note=missing)
+                yield _finding(measure, found[place], base, of=classes[k], reference=float(own), note=missing)
 
     def gaps(self, units: Units, counts: Array, by: Groups, scored: Sequence[Finding]) -> Iterator[Tested]:
         """How far the groups are apart that are not small."""
         people = units.people(len(by.names))
         large = np.array([not is_small(n) for n in people])
         inside = np.append(large, False)[by.member]
-        base: dict[str, Any] = {"by": by.by, "scope": self.scope, "labels": self.labels(by)}
+        base: dict[str, Any] = {"by": by.by, "scope": self.scope, "labels": self.answers.rows.labels_of(by.by)}
         base |= {"clips": int(inside.sum()) // self.runs, "subjects": int(people[large].sum())}
         names = [("gap", n) for n in SCORES] + [(n, "") for n in CRITERIA] + [("ratio", n) for n in SCORES]
         if large.sum() < 2:
@@ -243,10 +236,6 @@ class _Part:
         # Of the scores only the flag is wanted, so that one draw will do.
         found = Scores.of(*columns, seeds=self.seeds[mask], folds=self.folds[mask], draws=1).collapsed
         return [f"collapsed: nearly all answers are one class's in {found} of {self.runs} seeds"] * bool(found)
-
-    def labels(self, by: Groups) -> str:
-        """Whose labels the groups are of."""
-        return self.answers.rows.labels if by.by else ""
 
 
 def _folds(answers: Answered) -> Array:

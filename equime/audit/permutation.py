@@ -5,16 +5,15 @@ never exactly none. Under the null a subject's group says nothing of what happen
 deal the groups out would have been as likely. Subjects are dealt, never clips: those of one person are alike.
 
     found = null(member, counts, groups, statistic)         # (draws, scores)
-    value = statistic(pooled(member, counts, groups)[None])[0]
-    p_value(value[0], found[:, 0]); step_down(value, found)
+    step_down(statistic(pooled(member, counts, groups)[None])[0], found)
 
-Two ways to correct for how many tests there are. `holm` takes any p-values; but the least that 999 draws can say is
-.001, which times sixty tests is no finding any more, however large the effect. `step_down` takes the draws themselves.
+P-values are corrected for how many there are by the draws themselves, never one by one (Holm 1979): the least that 999
+draws can say is .001, which times sixty tests is no finding any more, however large the effect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from functools import lru_cache
 from typing import Any, Final
 
@@ -39,7 +38,7 @@ def pooled(member: Array, counts: Array, groups: int) -> Array:
         groups: How many there are.
     """
     hot = member[None] == np.arange(groups)[:, None]
-    flat = np.asarray(counts, np.float64).reshape(len(member), -1)
+    flat = np.asarray(counts, np.float64).reshape(len(member), math.prod(np.shape(counts)[1:]))
     return np.asarray(hot @ flat).reshape(groups, *np.shape(counts)[1:])
 
 
@@ -79,35 +78,13 @@ def _orders(size: int, draws: int, seed: int) -> Array:
     return np.stack([rng.permutation(own) for _ in range(draws)])
 
 
-def p_value(value: float, chance: Array) -> float:
-    """How often chance gives at least `value`, the value itself counted as one of the draws (Phipson and Smyth 2010).
-
-    Args:
-        value: As found.
-        chance: (draws,); NaN says nothing and is left out.
-    """
-    known = chance[~np.isnan(chance)]
-    # A hair of rounding must not part equals.
-    return float((1 + (known >= value - 1e-9).sum()) / (1 + len(known)))
-
-
-def holm(values: Sequence[float | None]) -> list[float | None]:
-    """P-values corrected for how many there are (Holm 1979), at most 1; None stays None and is not counted."""
-    tested = sorted((p, place) for place, p in enumerate(values) if p is not None)
-    found: list[float | None] = [None] * len(values)
-    worst = 0.0
-    for rank, (p, place) in enumerate(tested):
-        worst = max(worst, min(1.0, p * (len(tested) - rank)))
-        found[place] = worst
-    return found
-
-
 def step_down(values: Array, chance: Array) -> Array:
     """P-values corrected for how many there are, by the draws' own maxima (Westfall and Young 1993, algorithm 4.1).
 
     Holm's procedure, with the dependence of the tests taken from draws in which all were dealt alike: the largest
     value is held against the largest of each draw, the next against the largest of the others, and so on. The chance
-    of any false alarm is at its level whatever the number of draws and tests; the least p is 1 / (draws + 1).
+    of any false alarm is at its level whatever the number of draws and tests; the least p is 1 / (draws + 1). Of one
+    test it is how often chance gives at least the value, which is one of the draws (Phipson and Smyth 2010).
 
     Args:
         values: As found, float64 (tests,); comparable once centred and scaled, so rather V ** (2 / 3), whose null is

@@ -13,6 +13,7 @@ measure of several things ("local NPMI", of each emotion) is a table with its ce
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,13 @@ ROWS: Final = 40
 TOLD: Final = 12
 """Values in the text that stands for a picture."""
 DPI: Final = 150
-_APPEARANCE: Final = {"gender": "perceived gender", "age": "perceived age", "race": "perceived race"}
+OVER_ALL: Final = "Over all groups"
+FLAT: Final = 0.005
+"""Cells that all are as near to their references as this look alike: their picture would be empty."""
+_APPEARANCE: Final = {
+    **{"gender": "perceived gender", "age": "perceived age", "race": "perceived race"},
+    "twin_contrast": "what differs between the two faces",
+}
 _WHO: Final = {"source": "labels of the source pictures", "tag": "a classifier's labels", "file": "the file's labels"}
 
 
@@ -57,17 +64,21 @@ class Plot:
     findings: tuple[Finding, ...]
 
 
-def draw(audit: Audit) -> list[Plot]:
-    """The pictures of an audit; none where nothing that is to be drawn has a number.
+def draw(audit: Audit, most: int = sys.maxsize) -> list[Plot]:
+    """The pictures of an audit, the first `most`; none where nothing that is to be drawn has a number.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
     found: list[Plot] = []
     for kind, by, findings in _pictures(audit):
+        if len(found) == most:
+            break
         measured = [finding for finding in findings if finding.value is not None]
-        if not measured or (by and len({finding.group for finding in findings}) == 1):
-            continue  # a group alone is all clips
+        if not measured or len({finding.group or finding.by for finding in findings}) == 1:
+            continue  # a group alone is all clips, and a row alone a line of the table
+        if kind == "heat" and all(abs((f.value or 0.0) - (f.reference or 0.0)) < FLAT for f in measured):
+            continue
         shown = _first_groups(findings)
         figure = (panels.heat if kind == "heat" else panels.columns)(shown, _order(audit, shown))
         name = _unused(f"{audit.name}-{by or 'all'}", [plot.name for plot in found])
@@ -143,16 +154,20 @@ def _order(audit: Audit, findings: Sequence[Finding]) -> list[str]:
 
 
 def _title(kind: str, by: str, findings: Sequence[Finding]) -> str:
-    """By perceived gender and race, a classifier's labels."""
+    """Share by perceived gender and perceived race, a classifier's labels."""
     what = " and ".join(_APPEARANCE.get(part, part) for part in by.split("+"))
     who = {_WHO.get(finding.labels, f"{finding.labels} labels") for finding in findings if finding.labels}
-    scopes = {finding.scope for finding in findings}
+    scopes, measures = ({getattr(finding, name) for finding in findings} for name in ("scope", "measure"))
     parts = [
-        f"{findings[0].measure} by {what}" if kind == "heat" else f"By {what}" if by else "Over all groups",
+        _capital(f"{measures.pop()} by {what}" if len(measures) == 1 and by else f"by {what}" if by else OVER_ALL),
         *(who if len(who) == 1 else ()),
         *(scopes - {""} if len(scopes) == 1 else ()),
     ]
     return one_line(", ".join(parts))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _told(findings: Sequence[Finding]) -> str:

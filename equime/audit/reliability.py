@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 
 from equime import metrics
 from equime.audit import people
-from equime.audit.groups import is_small, several
-from equime.audit.means import TESTED, by_groups, draws_of, finding, people_of
-from equime.audit.resampling import estimates
+from equime.audit.groups import is_small, several, whose
+from equime.audit.means import TESTED, by_groups, finding
+from equime.audit.resampling import drawn_of_all, estimates
 from equime.audit.result import Audit, Finding
 from equime.audit.rows import Rows, label
 from equime.bootstrap import Estimate, Statistic
@@ -85,7 +85,7 @@ def _agreement(
     kinds: dict[str, Statistic] = {"agreement": metrics.accuracy, "kappa": metrics.kappa}
     if attribute == "age":
         kinds["weighted kappa"] = lambda pooled: metrics.kappa(pooled, "linear")
-    values, drawn = (np.stack([kind(c) for kind in kinds.values()], -1) for c in (whole, draws_of(counts)))
+    values, drawn = (np.stack([kind(c) for kind in kinds.values()], -1) for c in (whole, drawn_of_all(counts)))
     number = sum(clips[subject] for subject in shared), len(shared)
     for measure, estimate in zip(kinds, estimates(values, drawn), strict=True):
         reference = chance if measure == "agreement" else 0.0
@@ -102,7 +102,7 @@ def _agreement(
 
 def _on_first(rows: Rows, values: Mapping[str, float]) -> Array:
     """A value of each subject at its first row, NaN at the others: float64 (n,)."""
-    first = np.unique(people_of(rows), return_index=True)[1]
+    first = np.unique(whose(rows)[0], return_index=True)[1]
     found, names = np.full(len(rows), np.nan), rows.table["subject_id"].take(pa.array(first)).to_pylist()
     found[first] = [values.get(name, np.nan) for name in names]
     return found

@@ -37,8 +37,8 @@ SMALLEST: Final = 5
 """Cells that are named, of those where all attributes meet."""
 QUESTION: Final = "Who is shown, and how evenly? Perceived labels, over people and over clips."
 NOTES: Final = (
-    "evenness is Shannon's over all groups that are wanted or occur, 1 where they are equal; KL in nats; beside each "
-    "share stands the one that is wanted, beside a measure its value where the target is met",
+    "evenness is Shannon's over all groups that are wanted or occur, 1 where they are equal; KL in nats; the reference "
+    "of a share is the one that is wanted, of a measure its value where the target is met",
     "what is said of these rows is exact: intervals speak of all people that such rows might have been drawn from",
     "intervals of shares of subjects are Wilson's, of clips percentiles of whole subjects drawn anew; of evenness and "
     "effective number the percentiles are moved up by twice what drawing takes away, as people drawn anew are always "
@@ -67,8 +67,8 @@ def representation(rows: Rows, by: Sequence[str] | None = None, target: Mapping[
     grouped, notes = several(kept, by)
     _check_targets(asked, [one.by for one in grouped])
     tables = [_counted(kept, one, who, people, asked) for one in grouped]
-    findings = [finding for table in tables for finding in _unlabelled(table, rows.labels)]
-    findings += [finding for counts in _both(tables) for finding in counts.findings(rows.labels)]
+    findings = [finding for table in tables for finding in _unlabelled(table, rows.labels_of(table.by))]
+    findings += [finding for counts in _both(tables) for finding in counts.findings(rows.labels_of(counts.by))]
     findings += [] if by else _cells(kept, who, people, [one.by for one in grouped])
     told = (
         *rows.notes,
@@ -88,7 +88,7 @@ def _of_shares(rows: Rows, by: Sequence[str] | None, asked: Mapping[str, Wanted]
         wanted = wanted_shares(name, _found(rows, name) or {name: [*own]}, asked)
         nobody = np.zeros(len(wanted), np.int64)
         weights = np.array([own.get(group, 0.0) for group in wanted])
-        findings += Counts(name, "", wanted, weights, nobody, nobody).findings(rows.labels)
+        findings += Counts(name, "", wanted, weights, nobody, nobody).findings(rows.labels_of(name))
     own_notes = [note for note in rows.notes if "subject_id" not in note]
     told = (*own_notes, *notes, "a table of shares: nobody can be counted, so there are no intervals", NOTES[0])
     return Audit("representation", QUESTION, tuple(findings), told, ("share",))
@@ -187,7 +187,7 @@ def _cells(rows: Rows, who: Array, people: int, shown: Sequence[str]) -> Iterato
         return
     table = _counted(rows, groups(rows, "+".join(labelled)), who, people, {})
     subjects, clips = table.hot.sum(0), table.clips.sum(0)
-    about: dict[str, Any] = {"by": table.by, "labels": rows.labels}
+    about: dict[str, Any] = {"by": table.by, "labels": rows.labels_of(table.by)}
     sizes: dict[str, Any] = {"clips": int(clips.sum()), "subjects": int(subjects.sum())}
     few = f"of fewer than {MIN_SUBJECTS} subjects"
     for measure, count in (("empty cells", (subjects == 0).sum()), (f"cells {few}", (subjects < MIN_SUBJECTS).sum())):

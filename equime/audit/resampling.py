@@ -9,6 +9,7 @@ Why one place: a recogniser's scores and a detection threshold are compared betw
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -55,14 +56,15 @@ class Units:
         """The units of clips.
 
         Args:
-            who: int64 (n,), from `groups.whose`.
+            who: int64 (n,), from `groups.whose`; clips of nobody are in no group.
             by: Their groups; None: all in one.
         """
         if by is None:
             by = Groups("", ("",), np.zeros(len(who), np.int64))
         size = len(by.names) + 1
         found, of = np.unique(who * size + by.member + 1, return_inverse=True)
-        return cls(of, found % size - 1, found // size)
+        subject = found // size
+        return cls(of, np.where(subject < 0, -1, found % size - 1), subject)
 
     def split(self) -> int:
         """How many subjects have clips in more than one group."""
@@ -84,7 +86,7 @@ def drawn(member: Array, counts: Array, groups: int, draws: int = DRAWS, seed: i
         draws: How many.
         seed: Of the draws.
     """
-    flat = np.asarray(counts, np.float64).reshape(len(member), -1)
+    flat = np.asarray(counts, np.float64).reshape(len(member), math.prod(np.shape(counts)[1:]))
     found = np.zeros((draws, groups, flat.shape[1]))
     for group in range(groups):
         own = flat[member == group]
@@ -101,6 +103,24 @@ def _often(size: int, draws: int, *seed: int) -> Array:
     for often in found:  # more than 255 times comes once in 1e500 draws
         often[:] = np.bincount(rng.integers(0, size, size), minlength=size)
     return found
+
+
+def drawn_of_all(counts: Array, draws: int = DRAWS, seed: int = 0) -> Array:
+    """Counts added over whole subjects of all groups together: (draws, ...) of (subjects, ...); NaN of one subject."""
+    if len(counts) < 2:
+        return np.full((1, *counts.shape[1:]), np.nan)
+    return drawn(np.zeros(len(counts), np.int64), counts, 1, draws, seed)[:, 0]
+
+
+def share(above: Array, below: Array) -> Array:
+    """One over the other, NaN where there is nothing below; shapes that broadcast."""
+    above, below = np.broadcast_arrays(above, below)
+    return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0))
+
+
+def means(sums: Array) -> Array:
+    """Sum over number: (...) of (..., 2); NaN of nothing."""
+    return share(sums[..., 0], sums[..., 1])
 
 
 def estimates(values: Array, draws: Array) -> list[Estimate]:
@@ -126,10 +146,7 @@ def compared(
 ) -> list[Compared]:
     """How far several groups are apart.
 
-    The interval is the distance found and to either side of it the distance that scores are apart *from their own
-    values* in 95 % of the draws: Tukey's simultaneous interval, by bootstrap. A percentile interval of a largest
-    difference lies above zero whatever is true (of six equal groups it never covered the truth in 400 trials, this one
-    in 95 %); this one reaches zero where no gap is shown, and covers rather too often where there is one.
+    For the interval see `simultaneous`.
 
     Args:
         units: See `Units`.
@@ -146,15 +163,29 @@ def compared(
     chance = null(member, counts, size, lambda pooled: apart(scores(pooled)), draws)
     with np.errstate(invalid="ignore"):  # infinite less infinite, of logarithms
         reach = apart(scores(drawn(member, counts, size)) - values)
-    return [_one(*parts) for parts in zip(found.tolist(), reach.T, chance.T, strict=True)]
+    return [Compared(*parts) for parts in zip(simultaneous(found, reach), chance.T, strict=True)]
 
 
-def _one(value: float, reach: Array, chance: Array) -> Compared:
-    known = reach[~np.isnan(reach)]
-    if np.isnan(value) or not len(known):
-        return Compared(Estimate(value, np.nan, np.nan), chance)
-    half = float(np.quantile(known, LEVEL, method="higher"))
-    return Compared(Estimate(value, max(0.0, value - half), value + half), chance)
+def simultaneous(found: Array, reach: Array) -> list[Estimate]:
+    """Largest differences between groups with intervals that hold the true ones in 95 of 100, whatever these are.
+
+    To either side of what was found lies the distance that groups are apart *from their own values* in 95 % of the
+    draws: Tukey's simultaneous interval, by bootstrap. A percentile interval of a largest difference lies above zero
+    whatever is true (of six equal groups it never covered the truth in 400 trials, this one in 95 %); this one reaches
+    zero where no gap is shown, and covers rather too often where there is one.
+
+    Args:
+        found: (T,), 0 or more; NaN where nothing was compared.
+        reach: The same of what draws of the groups miss their values by, (draws, T); NaN says nothing.
+    """
+    return [_around(value, column[~np.isnan(column)]) for value, column in zip(found.tolist(), reach.T, strict=True)]
+
+
+def _around(value: float, reach: Array) -> Estimate:
+    if np.isnan(value) or not len(reach):
+        return Estimate(value, np.nan, np.nan)
+    half = float(np.quantile(reach, LEVEL, method="higher"))
+    return Estimate(value, max(0.0, value - half), value + half)
 
 
 def mean(values: Array) -> float | None:
@@ -170,7 +201,11 @@ class Test(NamedTuple):
     chance: Array
 
 
-def corrected(findings: Iterable[tuple[Finding, Test | None]]) -> tuple[Finding, ...]:
+Tested = tuple[Finding, Test | None]
+"""A finding, and its test where it is tested."""
+
+
+def corrected(findings: Iterable[Tested]) -> tuple[Finding, ...]:
     """Findings with p-values, of those that are tested, corrected for how many these are (`permutation.step_down`)."""
     pairs = list(findings)
     tests = [test for _, test in pairs if test]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
@@ -23,10 +23,12 @@ from equime.bootstrap import Estimate
 
 MIN_SUBJECTS: Final = 10
 """A group of fewer subjects is *small*: shown, marked, and left out of the largest gap."""
-SHOWN: Final = 40
-"""Rows of one table that `Audit.lines` prints; the CSV has all."""
-ACROSS: Final = 6
-"""Measures side by side that it prints, the drawn ones first."""
+WIDTH: Final = 140
+"""Characters of a line of `Audit.lines`."""
+GROUPS: Final = 40
+"""Groups of one table that it prints; the CSV has all."""
+STATEMENTS: Final = 16
+"""Statements about all groups that it prints of one attribute: drawn ones first, then those with the least p."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +46,8 @@ class Finding:
         low: Where its 95 % interval begins; None without one.
         high: Where that ends.
         reference: What it has to be read against: the share wanted, what guessing scores, what chance alone gives.
-        p: How often chance alone gives as much, corrected for how many were tested (`permutation.step_down`, or Holm
-            1979 where there are few); None untested.
+        p: How often chance alone gives as much, corrected for how many were tested (`permutation.step_down`); None
+            untested.
         clips: How many clips it is made of.
         subjects: How many people.
         small: Whether these are too few to say much: see `MIN_SUBJECTS`.
@@ -137,70 +139,108 @@ class Audit:
         rows.writerows(asdict(finding) for finding in self.findings)
         return text.getvalue()
 
-    def lines(self) -> list[str]:
-        """All of it, for people: a table for each attribute, groups down and measures across, then the rest."""
+    def lines(self, width: int = WIDTH) -> list[str]:
+        """All of it, for people: a table for each attribute, groups down and measures across, then the rest.
+
+        Args:
+            width: Of the terminal, in characters; notes are as long as they are.
+        """
         found = [self.question]
-        for _, block in _blocks(self.findings):
+        for title, block in _blocks(self.findings):
             grouped = [finding for finding in block if finding.group]
-            found += ["", *_grid(grouped, self.drawn)] if grouped else [""]
-            found += _list([finding for finding in block if not finding.group])
+            found += ["", title, *(_grids(grouped, self.drawn, width) if grouped else [])]
+            found += _list([finding for finding in block if not finding.group], self.drawn)
         return [*found, *([""] if self.notes else []), *(f"- {note}" for note in self.notes)]
 
 
 # --- tables as text
 
 
-def _blocks(findings: Iterable[Finding]) -> Iterator[tuple[tuple[str, str, str], list[Finding]]]:
-    """Findings of one attribute, labels and scope together, in the order of their first."""
-    blocks: dict[tuple[str, str, str], list[Finding]] = {}
+def _blocks(findings: Iterable[Finding]) -> Iterator[tuple[str, list[Finding]]]:
+    """Findings of one attribute, labels and scope together, under a title, in the order of their first."""
+    blocks: dict[str, list[Finding]] = {}
     for finding in findings:
-        blocks.setdefault((finding.by, finding.labels, finding.scope), []).append(finding)
+        labels = f"labels: {finding.labels}" if finding.labels else ""
+        title = ", ".join(part for part in (finding.by or "all", labels, finding.scope) if part)
+        blocks.setdefault(f"[{title}]", []).append(finding)
     yield from blocks.items()
 
 
-def _grid(findings: Sequence[Finding], drawn: Sequence[str]) -> list[str]:
-    names = list(dict.fromkeys(finding.name for finding in findings))
-    shown = sorted(names, key=lambda name: name not in drawn)[:ACROSS]
+def _grids(findings: Sequence[Finding], drawn: Sequence[str], width: int) -> Iterator[str]:
+    """Groups down, measures across: all that are drawn, in as many tables as they need; others where there is room."""
+    measures = {finding.name: finding for finding in findings}
+    wanted = [name for name, finding in measures.items() if name in drawn or finding.measure in drawn]
+    names = [*wanted, *(name for name in measures if name not in wanted)]
     groups: dict[str, dict[str, Finding]] = {}
     for finding in findings:
         groups.setdefault(finding.group, {})[finding.name] = finding
-    rows = [[_title(findings[0]), "clips", "subjects", *shown]]
-    for group, cells in list(groups.items())[:SHOWN]:
-        most = max(cells.values(), key=lambda finding: finding.clips)
-        marked = group + " (few)" * any(cell.small for cell in cells.values())
-        values = [_cell(cells[name]) if name in cells else "" for name in shown]
-        rows.append([marked, f"{most.clips:,}", f"{most.subjects:,}", *values])
-    return [*_aligned(rows), *_more(len(groups), "groups"), *_more(len(names), "measures of these groups", ACROSS)]
+    shown = dict(list(groups.items())[:GROUPS])
+    first = _counted(shown)
+    tables = _packed([_column(measures[name], shown) for name in names], width - sum(map(_width, first)))
+    left = len(names)
+    for table in tables:
+        if left == len(names) or len(names) - left < len(wanted):
+            yield from _aligned([*zip(*first, *table, strict=True)], heads=2)
+            left -= len(table)
+    yield from _more(len(groups) - len(shown), "of these groups")
+    yield from _more(left, "of their measures")
 
 
-def _list(findings: Sequence[Finding]) -> list[str]:
+def _counted(groups: Mapping[str, Mapping[str, Finding]]) -> list[list[str]]:
+    """The first columns: each group, and its clips and subjects."""
+    most = [max(cells.values(), key=lambda finding: finding.clips) for cells in groups.values()]
+    few = [any(cell.small for cell in cells.values()) for cells in groups.values()]
+    marked = [name + " (few)" * small for name, small in zip(groups, few, strict=True)]
+    counts = ["clips", *(f"{m.clips:,}" for m in most)], ["subjects", *(f"{m.subjects:,}" for m in most)]
+    return [["", "", *marked], *(["", *column] for column in counts)]
+
+
+def _column(measure: Finding, groups: Mapping[str, Mapping[str, Finding]]) -> list[str]:
+    """What is measured, in two lines, and what each group has of it."""
+    head = [f"{measure.measure} of", measure.of] if measure.of else ["", measure.measure]
+    return [*head, *(_cell(cells[measure.name]) if measure.name in cells else "" for cells in groups.values())]
+
+
+def _packed(columns: Sequence[list[str]], room: int) -> list[list[list[str]]]:
+    """Columns in order, as many side by side as there is room for; at least one."""
+    tables: list[list[list[str]]] = []
+    for column in columns:
+        if not tables or sum(map(_width, [*tables[-1], column])) > room:
+            tables.append([])
+        tables[-1].append(column)
+    return tables
+
+
+def _width(column: Sequence[str]) -> int:
+    return max(map(len, column)) + 2
+
+
+def _list(findings: Sequence[Finding], drawn: Sequence[str]) -> list[str]:
+    """Statements about all groups, a line each; of many those that are drawn, then those with the least p."""
     said = [finding for finding in findings if finding.value is not None]
-    if not said:
-        return _unsaid(findings)
-    rows = [[_title(findings[0]), "", "chance or target", "p", "clips", "subjects", ""]]
-    for finding in said[:SHOWN]:
+    if len(said) > STATEMENTS:
+        said.sort(key=lambda finding: (finding.name not in drawn, 2 if finding.p is None else finding.p))
+    rows = [["", "", "chance or target", "p", "clips", "subjects", ""]]
+    for finding in said[:STATEMENTS]:
         reference, p = (_number(value) for value in (finding.reference, finding.p))
         counts = f"{finding.clips:,}", f"{finding.subjects:,}"
-        rows.append([finding.name, _cell(finding), reference, p, *counts, finding.note])
-    return [*_aligned(rows), *_more(len(said), "numbers"), *_unsaid(findings)]
+        rows.append([finding.name + " (few)" * finding.small, _cell(finding), reference, p, *counts, finding.note])
+    told = _aligned(rows, heads=1, free=True) if said else []
+    return [*told, *_more(len(said) - STATEMENTS, "of these statements"), *_unsaid(findings)]
 
 
 def _unsaid(findings: Sequence[Finding]) -> list[str]:
     """What cannot be said, by its reason."""
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, dict[str, None]] = {}
     for finding in findings:
         if finding.value is None:
-            reasons.setdefault(finding.note, []).append(finding.name)
-    return [f"{', '.join(n[:3])}{f' and {len(n) - 3} more' * (len(n) > 3)}: {why}" for why, n in reasons.items()]
+            reasons.setdefault(finding.note, {})[finding.name] = None
+    told = [(why, [*names]) for why, names in reasons.items()]
+    return [f"{', '.join(n[:3])}{f' and {len(n) - 3} more' * (len(n) > 3)}: {why}" for why, n in told]
 
 
-def _more(count: int, what: str, shown: int = SHOWN) -> list[str]:
-    return [f"and {count - shown} more {what}: see --csv"] * (count > shown)
-
-
-def _title(finding: Finding) -> str:
-    labels = f", labels: {finding.labels}" if finding.labels else ""
-    return f"[{finding.by or 'all'}{labels}{', ' + finding.scope if finding.scope else ''}]"
+def _more(count: int, what: str) -> list[str]:
+    return [f"and {count} more {what}: see --csv"] * (count > 0)
 
 
 def _cell(finding: Finding) -> str:
@@ -214,17 +254,19 @@ def _number(value: float | None) -> str:
         return "-"
     if abs(value) >= 100 or (float(value).is_integer() and abs(value) > 1):
         return f"{value:,.0f}"
+    if 1e-6 < abs(value) < 0.01:
+        return f"{value:.2g}"
     return f"{round(value, 3) + 0.0:.3f}"  # no "-0.000"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A header and rows, columns padded to their widest; those that say nothing are left out, the last stands free."""
-    kept = [column for column in zip(*rows, strict=True) if set(column[1:]) - {"-", "", "0"}]
-    widths = [max(map(len, column)) for column in kept]
-    free = kept[-1][0] == ""
-    lines = []
-    for head, *cells in zip(*kept, strict=True):
-        padded = (cell.rjust(width) for cell, width in zip(cells[:-1], widths[1:-1], strict=True))
-        last = cells[-1:] if free else [cell.rjust(widths[-1]) for cell in cells[-1:]]
-        lines.append("  ".join([head.ljust(widths[0]), *padded, *last]).rstrip())
-    return lines
+def _aligned(rows: Sequence[Sequence[str]], heads: int, free: bool = False) -> list[str]:
+    """Heads and rows, columns padded to their widest; those that say nothing are left out, the last may stand free."""
+    columns = [*zip(*rows, strict=True)]
+    kept = [column for column in columns if set(column[heads:]) - {"-", "", "0"}]
+    free &= kept[-1] is columns[-1]
+    aligns = [str.ljust, *[str.rjust] * (len(kept) - 1)]
+    aligns[-1] = str.ljust if free or len(kept) == 1 else str.rjust
+    table = zip(*kept, strict=True)
+    widths = [_width(column) - 2 for column in kept]
+    lines = ["  ".join(a(c, w) for a, c, w in zip(aligns, cells, widths, strict=True)) for cells in table]
+    return [line.rstrip() for line in lines if line.strip()]

@@ -29,6 +29,8 @@ from equime.skin import skin_band
 
 ATTRIBUTES: Final = ("gender", "age", "race", "skin", "glasses")
 """Columns of labels that `open_rows` adds, text, one label a subject; of a file, those that it has."""
+VOTED: Final = ("gender", "age", "race")
+"""Those of them that two label, the sources and the tagger."""
 SOURCE, TAG, FILE_LABELS = "source", "tag", "file"
 
 
@@ -56,6 +58,11 @@ class Rows:
         """Whose row each is."""
         found: list[str] = self.table["subject_id"].to_pylist()
         return found
+
+    def labels_of(self, by: str) -> str:
+        """Whose labels groups are of; "" of no attribute, and of skin, which is measured, whoever labels people."""
+        said = self.labels == FILE_LABELS or not {*VOTED}.isdisjoint(by.split("+"))
+        return self.labels if by and said else ""
 
     def chosen(self, mask: pa.ChunkedArray | pa.Array | np.ndarray) -> Rows:
         """Some of the rows, by mask."""
@@ -107,11 +114,11 @@ def label(name: str, table: pa.Table, labels: str | None = None, worn: Mapping[s
         how = f"run `equime tag {name}`" if labels == TAG else "plan with faces whose table has gender, age or race"
         raise EquimeError(f"nobody in {name} has {labels} labels: {how}")
     subjects = table["subject_id"].combine_chunks()
-    columns = {attribute: _looked_up(subjects, known[chosen][attribute]) for attribute in ("gender", "age", "race")}
+    columns = {attribute: _looked_up(subjects, known[chosen][attribute]) for attribute in VOTED}
     columns["skin"] = _looked_up(subjects, _bands(table))
     columns["glasses"] = _looked_up(table["source"].combine_chunks(), worn or {})
     kept = [name for name in table.column_names if name not in (*columns, "gender_probs", "race_probs")]
-    notes = tuple(f"nobody has a {n} label ({chosen})" for n in ("gender", "age", "race") if not known[chosen][n])
+    notes = tuple(f"nobody has a {n} label ({chosen})" for n in VOTED if not known[chosen][n])
     return Rows(name, chosen, pa.table({n: table[n] for n in kept} | columns), notes)
 
 
@@ -126,11 +133,14 @@ def glasses(where: str) -> dict[str, str]:
 
 def _of_file(where: str) -> Rows:
     table = read_table(Path(where).expanduser())
-    notes: tuple[str, ...] = ()
+    alone = pa.array([f"row {number}" for number in range(1, len(table) + 1)])
     if "subject_id" not in table.column_names:
-        table = table.append_column("subject_id", pa.array([f"row {number}" for number in range(1, len(table) + 1)]))
-        notes = ("the file has no column subject_id: each row counts as a person of its own",)
-    return Rows(where, FILE_LABELS, table, notes)
+        note = "the file has no column subject_id: each row counts as a person of its own"
+        return Rows(where, FILE_LABELS, table.append_column("subject_id", alone), (note,))
+    place, said = table.column_names.index("subject_id"), table["subject_id"].cast(pa.string())
+    note = f"{said.null_count:,} rows name no subject: each counts as a person of its own"
+    table = table.set_column(place, "subject_id", pc.coalesce(said, alone))
+    return Rows(where, FILE_LABELS, table, (note,) * bool(said.null_count))
 
 
 def _looked_up(keys: pa.Array, labels: Mapping[str, str]) -> pa.Array:

@@ -28,7 +28,7 @@ from equime.audit.answers import Answered
 from equime.audit.files import require
 from equime.audit.groups import whose
 from equime.audit.permutation import DRAWS, null, pooled
-from equime.audit.resampling import Test, corrected, drawn, estimates, mean
+from equime.audit.resampling import Test, Tested, corrected, drawn_of_all, estimates, mean, means
 from equime.audit.result import MIN_SUBJECTS, Audit, Finding, figures
 from equime.audit.rows import Rows
 from equime.bootstrap import Statistic
@@ -37,7 +37,6 @@ from equime.planning.twins import ATTRIBUTES, WITHIN
 
 Array = npt.NDArray[Any]
 Values = Mapping[str, Array]
-Tested = tuple[Finding, Test | None]
 
 COLUMNS: Final = (
     *("clip_id", "emotion", "twin_id", "twin_contrast", "accepted", "apex_ms", "measured_apex_ms"),
@@ -226,12 +225,14 @@ def _excess(name: str, value: Array, pairs: Pairs) -> Iterator[Tested]:
         test, note = _by_chance(counts[:, [place, -1]], pairs)
         facts["note"] = f"{mask.sum():,} pairs ({contrast}), {within.sum():,} within{note}"
         facts["reference"] = mean(test.chance) if test else None
-        yield Finding(measure="excess", of=name, by=contrast, **facts, **shown), _two_sided(test)
+        if ((counts[:, [place, -1], 1] > 0).sum(0) < 2).any():  # one component alone: what it varies by is unknown
+            facts |= {"low": None, "high": None}
+        yield Finding(measure="excess", of=name, by=contrast, **(shown | facts)), _two_sided(test)
 
 
 def _estimates(counts: Array, statistic: Statistic, pairs: Pairs) -> list[dict[str, Any]]:
     """`value`, `low` and `high` of scores of added counts (C, ...); no interval where components cannot be drawn."""
-    values = estimates(statistic(counts.sum(0)), statistic(drawn(np.zeros(len(counts), np.int64), counts, 1)[:, 0]))
+    values = estimates(statistic(counts.sum(0)), statistic(drawn_of_all(counts)))
     alone = {"low": None, "high": None} if pairs.is_giant or len(counts) < 2 else {}
     return [figures(found) | alone for found in values]
 
@@ -243,15 +244,8 @@ def _sums(value: Array, mask: Array, pairs: Pairs) -> Array:
     return np.stack(parts, 1)
 
 
-def _means(sums: Array) -> Array:
-    """(..., M) of sums and counts (..., M, 2); NaN of nothing."""
-    total, number = sums[..., 0], sums[..., 1]
-    found: Array = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
-    return found
-
-
 def _means_and_excess(sums: Array) -> Array:
-    found = _means(sums)
+    found = means(sums)
     return np.concatenate([found, found[..., :-1] - found[..., -1:]], -1)
 
 
@@ -262,16 +256,11 @@ def _by_chance(counts: Array, pairs: Pairs) -> tuple[Test | None, str]:
     member = np.where(both | ~has.any(1), -1, has.argmax(1))
     if pairs.is_giant or not ((member == 0).any() and (member == 1).any()):
         return None, ""
-    whole = _less(pooled(member, counts.sum(1), 2))
-    chance = null(member, counts.sum(1), 2, lambda dealt: _less(dealt)[:, None])[:, 0]
+    sums = counts.sum(1)
+    whole = means(pooled(member, sums, 2))
+    chance = null(member, sums, 2, lambda dealt: -np.diff(means(dealt)))[:, 0]
     note = f"; {both.sum():,} components have pairs of both and are not in the test" * bool(both.any())
-    return Test(float(whole), chance), note
-
-
-def _less(kinds: Array) -> Array:
-    """The first kind's mean less the second's, (...) of (..., 2, 2)."""
-    found = _means(kinds)
-    return np.asarray(found[..., 0] - found[..., 1])
+    return Test(float(whole[0] - whole[1]), chance), note
 
 
 def _two_sided(test: Test | None) -> Test | None:
@@ -294,13 +283,13 @@ def _signed(shift: Array, pairs: Pairs, rows: Rows, notes: list[str]) -> Iterato
         for name in sorted(set(named[differ].tolist())):
             known = differ & (named == name) & ~np.isnan(shift)
             if known.any():
-                yield _one_shift(name, contrast, turned, known, pairs, rows.labels)
+                yield _one_shift(name, contrast, turned, known, pairs, rows.labels_of(contrast))
 
 
 def _one_shift(name: str, contrast: str, shift: Array, mask: Array, pairs: Pairs, labels: str) -> Tested:
     counts = _sums(shift, mask, pairs)
     counts = counts[counts[:, 1] > 0]
-    facts = pairs.facts(mask) | _estimates(counts[:, None], _means, pairs)[0]
+    facts = pairs.facts(mask) | _estimates(counts[:, None], means, pairs)[0]
     test = None
     if not pairs.is_giant and len(counts) > 1:
         # Where the label does not matter, either face could have had the later one.

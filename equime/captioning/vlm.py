@@ -28,6 +28,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
+from equime.captioning.vlm_inputs import Stretch, inputs
 from equime.captioning.vlm_model import EXTRA, LEVERS, open_model, quiet
 from equime.checkpoints import Checkpoint, Layout, find
 from equime.clip import Clip, Sampling
@@ -78,28 +79,9 @@ class Shown:
         return self.fps / self.slowdown
 
     @property
-    def rate(self) -> float:
-        """Frames shown for each second, as the model is told it."""
-        first, last, n = self.indices[0], self.indices[-1], len(self.indices)
-        return self.told_fps * (n - 1) / (last - first) if n > 1 else self.told_fps
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """Where in time the frames lie, as the video processors of `transformers` want to hear it.
-
-        They take frames / `total_num_frames` x fps for the rate of what they got. So that is not the clip's number
-        but that of the stretch shown: 16 frames in a row are at 24 a second, not at 16 in 6 seconds.
-        """
-        n = len(self.indices)
-        height, width = self.frames.shape[1:3]
-        return {
-            "total_num_frames": round(n * self.told_fps / self.rate),
-            "fps": self.told_fps,
-            "frames_indices": list(self.indices),
-            "duration": self.num_frames / self.told_fps,
-            "height": height,
-            "width": width,
-        }
+    def stretch(self) -> Stretch:
+        """The frames, and where in time the model is told that they lie."""
+        return Stretch(self.frames, self.indices, self.told_fps, self.num_frames)
 
     def asked(self, question: str) -> str:
         """The question with this clip's numbers."""
@@ -220,11 +202,11 @@ class VLM:
         torch = need("torch", extra=EXTRA)
         processor, model = self._opened
         with quiet(), torch.inference_mode():
-            inputs = self._inputs(processor, clips).to(model.device)
-            pixels = {k: v.to(model.dtype) for k, v in inputs.items() if k.startswith("pixel_values")}  # not the times
+            asked = self._inputs(processor, clips).to(model.device)
+            pixels = {k: v.to(model.dtype) for k, v in asked.items() if k.startswith("pixel_values")}  # not the times
             with _seeded(torch, clips[0].seed if self.temperature else None):
-                made = model.generate(**inputs | pixels, **self._generation)
-            fresh = made[:, inputs["input_ids"].shape[1] :]
+                made = model.generate(**asked | pixels, **self._generation)
+            fresh = made[:, asked["input_ids"].shape[1] :]
             return list(processor.tokenizer.batch_decode(fresh, skip_special_tokens=True))
 
     def _inputs(self, processor: Any, clips: Sequence[Shown]) -> Any:
@@ -234,19 +216,7 @@ class VLM:
             content = [{"type": "video"}, {"type": "text", "text": clip.asked(self.prompt or QUESTION)}]
             message = {"role": "user", "content": content}
             texts.append(processor.apply_chat_template([message], tokenize=False, add_generation_prompt=True))
-        inputs = processor(
-            text=texts,
-            videos=[clip.frames for clip in clips],
-            video_metadata=[clip.metadata for clip in clips],
-            do_sample_frames=False,
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
-        )
-        if "second_per_grid_ts" in inputs:  # Qwen2.5-VL's processor takes 2 frames a second here, in older releases
-            step = processor.video_processor.temporal_patch_size
-            inputs["second_per_grid_ts"] = need("torch", extra=EXTRA).tensor([step / c.rate for c in clips])
-        return inputs
+        return inputs(processor, texts, [clip.stretch for clip in clips], side="left", extra=EXTRA)
 
     @property
     def _generation(self) -> dict[str, Any]:

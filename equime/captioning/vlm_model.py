@@ -22,13 +22,14 @@ TOKENIZERS = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model",
 LEVERS = "try --batch-size 1, --frames 8, --dtype bfloat16"
 
 
-def open_model(checkpoint: Checkpoint, where: Any, dtype: str) -> tuple[Any, Any]:
+def open_model(checkpoint: Checkpoint, where: Any, dtype: str, **more: Any) -> tuple[Any, Any]:
     """The processor and the model, with all of its weights, on a device and in eval mode.
 
     Args:
         checkpoint: From `equime.checkpoints.find`.
         where: A `torch.device`.
         dtype: The name of a `torch.dtype`, or "auto", which keeps the checkpoint's own.
+        more: For `from_pretrained`: with a `quantization_config` the weights are read onto the device at once.
 
     Raises:
         EquimeError: A model of another kind, one that takes no video, weights missing or broken, too little memory.
@@ -48,11 +49,12 @@ def open_model(checkpoint: Checkpoint, where: Any, dtype: str) -> tuple[Any, Any
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # it lists them, its error does not
+            **({"device_map": {"": where}} | more if more else {}),
         )
         _require_whole(checkpoint, found)
         if processor.tokenizer.pad_token is None:  # some are saved without; what pads is masked anyway
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
-        return processor, model.to(where).eval()
+        return processor, (model if more else model.to(where)).eval()
 
 
 def _require_kind(checkpoint: Checkpoint, transformers: Any) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equime.commands.shared import say, warn
+from equime.commands.shared import say, warn, width
 from equime.errors import EquimeError
 from equime.options import path_argument
 
@@ -25,10 +25,10 @@ def audit_flags(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(title="questions", required=True, metavar="QUESTION")
     for name, line, flags, ask in (
         ("representation", "who is shown, and how evenly", _representation_flags, _representation),
-        ("association", "does who is shown go with what is shown", _where_flags, _association),
+        ("association", "does who is shown go with what is shown", _table_flags, _association),
         ("performance", "does a recogniser do as well for every group", _performance_flags, _performance),
-        ("twins", "matched pairs: does the answer change with the face", _answer_flags, _twins),
-        ("doses", "how strong must an expression be to be found, by group", _answer_flags, _doses),
+        ("twins", "matched pairs: does the answer change with the face", _twin_flags, _twins),
+        ("doses", "how strong must an expression be to be found, by group", _dose_flags, _doses),
         ("generator", "does it animate every group and every skin as well", _where_flags, _generator),
         ("labels", "how far the labels can be believed, and what follows", _label_flags, _labels),
         ("captions", "are groups described differently", _where_flags, _captions),
@@ -40,14 +40,20 @@ def audit_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _shared_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--by", type=_names, metavar="A,B+C", help="attributes to group by (default: all with labels)")
     parser.add_argument("--plot", type=path_argument, metavar="PNG|SVG", help="draw it")
     parser.add_argument("--csv", type=path_argument, metavar="CSV", help="write every number")
     parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="machine-readable output")
 
 
 def _where_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("where", metavar="WHERE", help=WHERE)
+    _add_by(parser)
+    _add_labels(parser)
+
+
+def _table_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("where", metavar="WHERE", help=f"{WHERE}, or a CSV or Parquet table of labels")
+    _add_by(parser)
     _add_labels(parser)
 
 
@@ -55,6 +61,7 @@ def _representation_flags(parser: argparse.ArgumentParser) -> None:
     known = f"{WHERE}, or a CSV or Parquet table: a row a person or clip, or `attribute, group, share`"
     parser.add_argument("where", metavar="WHERE", nargs="?", help=known)
     parser.add_argument("--published", action="store_true", help="the shares that EquiME's paper reports")
+    _add_by(parser)
     _add_labels(parser)
 
 
@@ -62,20 +69,34 @@ def _performance_flags(parser: argparse.ArgumentParser) -> None:
     known = "of `equime train` or `predict`, or a CSV or Parquet table with `label, prediction` and groups"
     parser.add_argument("predictions", type=path_argument, metavar="PREDICTIONS", help=known)
     parser.add_argument("--data", metavar="WHERE", help=f"whose labels to group by, by clip id: {WHERE}")
+    _add_by(parser)
     _add_labels(parser)
 
 
-def _answer_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("where", metavar="WHERE", help=WHERE)
-    parser.add_argument("--predictions", "--preds", type=path_argument, metavar="FILE", help="answers to these clips")
+def _twin_flags(parser: argparse.ArgumentParser) -> None:
+    _add_answers(parser)
+    _add_labels(parser)
+
+
+def _dose_flags(parser: argparse.ArgumentParser) -> None:
+    _add_answers(parser)
+    _add_by(parser)
     _add_labels(parser)
 
 
 def _label_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("where", metavar="WHERE", help=WHERE)
-    parser.add_argument("--predictions", "--preds", type=path_argument, metavar="FILE", help="answers to these clips")
+    _add_answers(parser)
     study = "a study of the labels, `attribute,true,predicted,count`: repeats all corrected for their errors"
     parser.add_argument("--confusion", type=path_argument, metavar="CSV", help=study)
+
+
+def _add_answers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("where", metavar="WHERE", help=WHERE)
+    parser.add_argument("--predictions", "--preds", type=path_argument, metavar="FILE", help="answers to these clips")
+
+
+def _add_by(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--by", type=_names, metavar="A,B+C", help="attributes to group by (default: all with labels)")
 
 
 def _add_labels(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +112,7 @@ def _command(ask: Asked) -> Callable[[argparse.Namespace], int]:
     def command(options: argparse.Namespace) -> int:
         found = ask(options)
         wrote = _written(found, options)
-        say(options, "\n".join([*found.lines(), *wrote]), found.to_dict())
+        say(options, "\n".join([*found.lines(width()), *wrote]), found.to_dict())
         return 0
 
     return command
@@ -147,19 +168,39 @@ def _performance(options: argparse.Namespace) -> Audit:
 
 
 def _twins(options: argparse.Namespace) -> Audit:
-    from equime.audit.rows import open_rows
     from equime.audit.twins import COLUMNS, twins
 
-    rows = open_rows(options.where, COLUMNS, options.labels)
+    rows = _clips(options, COLUMNS)
     return twins(rows, _answers(options, rows))
 
 
 def _doses(options: argparse.Namespace) -> Audit:
     from equime.audit.doses import COLUMNS, doses
-    from equime.audit.rows import open_rows
 
-    rows = open_rows(options.where, COLUMNS, options.labels)
+    rows = _clips(options, COLUMNS)
     return doses(rows, _answers(options, rows), options.by)
+
+
+def _generator(options: argparse.Namespace) -> Audit:
+    from equime.audit.generator import COLUMNS, generator
+
+    return generator(_clips(options, COLUMNS), options.by)
+
+
+def _captions(options: argparse.Namespace) -> Audit:
+    from equime.audit.text import COLUMNS, text
+
+    return text(_clips(options, COLUMNS), options.by)
+
+
+def _clips(options: argparse.Namespace, columns: Sequence[str]) -> Rows:
+    """The rows of a data set, never of somebody's table."""
+    from equime.audit.rows import FILE_LABELS, open_rows
+
+    rows = open_rows(options.where, columns, options.labels)
+    if rows.labels == FILE_LABELS:
+        raise EquimeError(f"expected {WHERE}; got the table {options.where}: see `equime audit performance`")
+    return rows
 
 
 def _answers(options: argparse.Namespace, rows: Rows) -> Answered | None:
@@ -167,20 +208,6 @@ def _answers(options: argparse.Namespace, rows: Rows) -> Answered | None:
 
     path: Path | None = options.predictions
     return None if path is None else read_answers(path, rows)
-
-
-def _generator(options: argparse.Namespace) -> Audit:
-    from equime.audit.generator import COLUMNS, generator
-    from equime.audit.rows import open_rows
-
-    return generator(open_rows(options.where, COLUMNS, options.labels), options.by)
-
-
-def _captions(options: argparse.Namespace) -> Audit:
-    from equime.audit.rows import open_rows
-    from equime.audit.text import COLUMNS, text
-
-    return text(open_rows(options.where, COLUMNS, options.labels), options.by)
 
 
 def _labels(options: argparse.Namespace) -> Audit:

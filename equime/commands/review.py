@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from equime.commands.shared import add_workspace, say, warn
+from equime.commands.shared import add_workspace, say, warn, width
 from equime.options import path_argument
 from equime.wording import counted
 
@@ -70,7 +70,7 @@ def _read(options: argparse.Namespace) -> int:
     from equime.table import write_atomically, writing
 
     found = read(options.workspace, options.sheets, options.by)
-    lines = found.lines()
+    lines = found.lines(width())
     if options.csv is not None:
         with writing(options.csv):
             write_atomically(options.csv, found.csv().encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from shutil import get_terminal_size
 from typing import Any
 
 from equime.one_line import one_line
@@ -20,6 +21,11 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
 def say(options: argparse.Namespace, text: object, data: Any) -> None:
     """The result on standard output: `text` for people, `data` as one JSON document with `--json`."""
     put([json.dumps(data, indent=1, default=str) if options.json else str(text)])
+
+
+def width() -> int:
+    """Characters of a line of the terminal: 80 or more, 140 where there is none."""
+    return max(80, get_terminal_size((140, 24)).columns)
 
 
 def warn(text: str) -> None:

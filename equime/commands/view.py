@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from equime.commands.diff import WHERE
 from equime.commands.shared import say
 from equime.options import path_argument
 from equime.wording import counted
+
+if TYPE_CHECKING:
+    from equime.report.server import Viewer
 
 
 def view_flags(parser: argparse.ArgumentParser) -> None:
@@ -25,19 +29,27 @@ def view_flags(parser: argparse.ArgumentParser) -> None:
 def _view(options: argparse.Namespace) -> int:
     import webbrowser
 
-    from equime.report.gallery import gallery
     from equime.report.media import open_media
     from equime.report.server import Viewer
 
     with Viewer(open_media(options.where), options.port) as viewer:  # first: a port in use is told at once
-        clips = gallery(options.where, options.labels, inline=False)
-        viewer.show(_page(options), clips)
-        shown = f"{counted(clips['shown'], 'clip')} at {viewer.address} for this machine alone; Ctrl-C ends it"
-        say(options, shown, {"address": viewer.address, "clips": clips["shown"]})
+        count = _show(viewer, options)
+        shown = f"{counted(count, 'clip')} at {viewer.address} for this machine alone; Ctrl-C ends it"
+        say(options, shown, {"address": viewer.address, "clips": count})
         if options.open:
             webbrowser.open(viewer.address)
         viewer.serve_forever()
     return 0
+
+
+def _show(viewer: Viewer, options: argparse.Namespace) -> int:
+    """Make what is served; all that it was made of is let go. Returns how many clips there are."""
+    from equime.report.gallery import gallery
+
+    page = _page(options)
+    clips = gallery(options.where, options.labels, inline=False)
+    viewer.show(page, clips)
+    return int(clips["shown"])
 
 
 def _page(options: argparse.Namespace) -> str:

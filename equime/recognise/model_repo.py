@@ -40,7 +40,9 @@ class ModelRemote(Remote):
         offline: bool = constants.HF_HUB_OFFLINE
         commit = revision if offline else self.head(revision)
         if not offline and HASHES not in self.tree(commit):
-            raise EquimeError(f"{self.repo} holds no networks of `equime train --push`: see {self.url}")
+            raise EquimeError(
+                f"{self.repo} holds no networks of `equime train --push` or `equime tune --push`: see {self.url}"
+            )
         with contextlib.nullcontext() if sys.stderr.isatty() else quiet():
             folder = self.ask(
                 lambda: self.api.snapshot_download(

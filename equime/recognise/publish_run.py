@@ -112,17 +112,34 @@ def push_run(
             and ungated or holds something else; no token, or one that may not write; the Hub does not answer.
     """
     with outgoing(run, remote.repo, seeds=seeds, most_bytes=most_bytes) as made:
-        remote.user()
-        if (state := remote.state()) is not None:
-            gate.require_closed(remote, state)
-            _require_same(remote, state, made)
-        state = gate.secure(remote)
-        missing, extra = lacking(remote, state.commit, made.entries, made.files)
-        size = sum(made.entries[path].bytes for path in missing)
-        tell(f"{counted(len(missing), 'file')} of {len(made.files)}, {size:,} bytes, to {remote.repo}")
-        if missing or extra:
-            _send(remote, state, {path: made.files[path] for path in missing}, extra, size, progress)
-            _require_arrived(remote, made)
+        return push_files(made, remote, visible=visible, tell=tell, progress=progress)
+
+
+def push_files(
+    made: Outgoing,
+    remote: ModelRemote,
+    *,
+    visible: bool = False,
+    tell: Callable[[str], object] = lambda line: None,
+    progress: bool = True,
+) -> PushedRun:
+    """Publish the files of a run, or what is missing of them there: for the arguments see `push_run`.
+
+    Raises:
+        EquimeError: One line: a repository that is public and ungated or holds something else; no token, or one that
+            may not write; the Hub does not answer.
+    """
+    remote.user()
+    if (state := remote.state()) is not None:
+        gate.require_closed(remote, state)
+        _require_same(remote, state, made)
+    state = gate.secure(remote)
+    missing, extra = lacking(remote, state.commit, made.entries, made.files)
+    size = sum(made.entries[path].bytes for path in missing)
+    tell(f"{counted(len(missing), 'file')} of {len(made.files)}, {size:,} bytes, to {remote.repo}")
+    if missing or extra:
+        _send(remote, state, {path: made.files[path] for path in missing}, extra, size, progress)
+        _require_arrived(remote, made)
     if visible:
         gate.guarded(remote)
         remote.set_private(False)

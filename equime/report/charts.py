@@ -57,7 +57,7 @@ def chart_of(plot: Plot) -> Chart:
         MissingPackageError: matplotlib is not installed.
     """
     text = io.StringIO()
-    with panels.settings():
+    with panels.settings(), panels.laid_out(plot.figure):
         plot.figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     body = re.sub(
         r"<defs>\s*<style.*?</style>\s*</defs>|<metadata>.*?</metadata>|<!--.*?-->", "", _inside(text), flags=re.S

@@ -64,8 +64,9 @@ def gallery(
         progress: Show the clips being cut out on a terminal.
 
     Returns:
-        {"total", "shown", "inline", "scores", "clips"}, of plain types and without NaN. Times are in ms from a clip's
-        start. A clip that cannot be shown has src None and says why in error.
+        {"total", "shown", "inline", "scores", "units", "clips"}, of plain types and without NaN; units: the names of
+        action units by number. Times are in ms from a clip's start. A clip that cannot be shown has src None and says
+        why in error.
 
     Raises:
         EquimeError: A data set that does not read, or that nobody has such labels in.
@@ -82,7 +83,18 @@ def gallery(
         clips = [clip | {"why": why} for clip, (_, why) in zip(clips, chosen, strict=True)]
     else:
         clips = [clip | {"why": ""} | _served(row) for row, clip in _described(table, scores, rows.labels)]
-    return {"total": len(table), "shown": len(clips), "inline": inline, "scores": scores, "clips": clips}
+    names = {str(number): name for number, name in action_units.NAMES.items()}
+    facts = {"total": len(table), "shown": len(clips), "inline": inline, "scores": scores, "units": names}
+    return facts | {"clips": clips}
+
+
+def packed(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for a page's script: of each clip its values alone, the fields' names and the units' once for all.
+
+    Of 75,000 clips that is half as much.
+    """
+    fields = list(dict.fromkeys(field for clip in found["clips"] for field in clip))
+    return {**found, "fields": fields, "clips": [[clip.get(field) for field in fields] for clip in found["clips"]]}
 
 
 def address(clip_id: str) -> str:
@@ -149,7 +161,7 @@ def _units(units: Sequence[Row] | None) -> list[Clip] | None:
 
 @cache  # there are some hundred, in hundreds of thousands of places
 def _unit(au: int, side: str, intensity: str | None) -> Clip:
-    return {"au": au, "name": action_units.NAMES.get(au, ""), "side": side, "intensity": intensity}
+    return {"au": au, "side": side, "intensity": intensity}
 
 
 def _times(row: Row, prefix: str) -> Clip | None:

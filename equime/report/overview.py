@@ -2,7 +2,7 @@
 
     made_of(rows)          # clips by emotion: planned, made, scored, accepted
     quality(rows)          # means of the fidelity measures over the clips that have them
-    validity(rows)         # times, sides, regions: beside the best constant guess and shuffled plans
+    validity(studied(rows))   # times, sides, regions: beside the best constant guess and shuffled plans
 
 Emotions are the *intended* programme of action units; labels of appearance are *perceived*.
 """
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from equime import schema
 from equime.audit.rows import Rows
 from equime.errors import EquimeError
+from equime.publishing.documents.columns import DESCRIPTIONS
 from equime.quality.figures import Figure
 from equime.quality.study import CLEAR, IN_GROUPS, Study, study
 from equime.summary import MOTION
@@ -96,15 +97,15 @@ def quality(rows: Rows) -> list[Grid | str]:
         raise EquimeError(f"no clip of {rows.name} is scored: run `equime score {rows.name}`")
     found = [(name, rows.table[name]) for name in FIDELITY]
     shown = tuple(
-        (name, f"{pc.mean(column).as_py():.4g}", f"{len(column) - column.null_count:,}")
+        (name, f"{pc.mean(column).as_py():.4g}", f"{len(column) - column.null_count:,}", DESCRIPTIONS[name])
         for name, column in found
         if column.null_count < len(column)
     )
     note = "A frozen clip is perfect in every measure of fidelity: read them beside " + " and ".join(MOTION) + "."
-    return [Grid("Means over clips", ("measure", "mean", "clips"), shown, note)]
+    return [Grid("Means over clips", ("measure", "mean", "clips", "what it is"), shown, note)]
 
 
-def validity(rows: Rows) -> list[Grid | str]:
+def studied(rows: Rows) -> Study:
     """What was measured against what was planned, as `quality.study` has it; over all groups.
 
     Raises:
@@ -114,7 +115,7 @@ def validity(rows: Rows) -> list[Grid | str]:
     found = study((row for batch in scored.to_batches(4096) for row in batch.to_pylist()), IN_GROUPS)
     if not found.clips:
         raise EquimeError(f"no scored clip of {rows.name} has a planned expression: run `equime score {rows.name}`")
-    return list(_validity(found))
+    return found
 
 
 # --- counts
@@ -155,15 +156,21 @@ def _makers(table: pa.Table) -> Iterator[Grid]:
 # --- planned against measured
 
 
-def _validity(found: Study) -> Iterator[Grid | str]:
+def validity(found: Study) -> Iterator[Grid | str]:
+    """The same as tables: all expressions, by intensity, controls, and by which gate clips were rejected."""
     groups = [name for name in ("all", CLEAR) if name in found.figures]
     yield f"{found.clips:,} scored clips of {counted(found.subjects, 'subject')} with a planned expression."
     for group in groups:
         figures = found.figures[group]
         lines = tuple((name, *_told(figure, name)) for name, figure in figures.items())
-        header = ("figure", "measured", "95 % interval", "best constant", "shuffled plans", "clips")
+        header = ("figure", "measured", "95 % interval", "best constant", "shuffled plans", "n")
         title = "All expressions" if group == "all" else f"Intensity {group}"
-        note = "Shares of clips, or milliseconds where it says ms."
+        note = (
+            "Within 1 or 2: of so many frames of the plan; shares of clips, what was not measured counting as missed. "
+            "Errors in ms, of what was measured. Side: the planned side was told. Regions and unit fidelity: area "
+            "under the ROC curve of planned against unplanned ones, n counts both. Best constant: the best guess that "
+            "is the same for every clip; shuffled: the plans of other clips."
+        )
         yield Grid(title, header, lines, note, folded=group != "all")
     lines = tuple(
         (group, *(_short(figures.get(name, Figure())) for name in IN_GROUPS), f"{figures['measured'].clips:,}")

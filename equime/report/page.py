@@ -21,6 +21,7 @@ from typing import Any, Final
 import equime
 from equime import schema
 from equime.audit.result import Audit
+from equime.report.gallery import packed
 from equime.report.overview import Grid
 from equime.report.parts import Shown, audit_html, grid_html, said
 from equime.report.sections import Section
@@ -79,7 +80,7 @@ def html(
         served: Whether a server gives out this page and its clips.
     """
     lead = _lead(sections)
-    shown = [_section(section, faces, lead) for section in sections]
+    shown = [_section(section, lead) for section in sections]
     rules = {name: rule for each in shown for name, rule in each.rules.items()}
     style = _static("page.css") + "\n".join(f".{name}{{{rule}}}" for name, rule in sorted(rules.items()))
     script = _static("page.js")
@@ -87,24 +88,26 @@ def html(
     contents = [(section.id, section.title) for section in sections] + [("gallery", "Clips")] * clips
     data = {f"data-{name}": value for each in shown for name, value in each.data.items()}
     if faces and gallery:
-        data["clips"] = dict(gallery)
+        data["clips"] = packed(gallery)
+    named = str if faces else _unnamed
     places = {
         "policy": _policy(style, script, served),
         "title": said(TITLE),
         "lead": f'<p class="lead">{said(lead)}</p>' if lead else "",
         "contents": "".join(f'<li><a href="#{said(name)}">{said(title)}</a></li>' for name, title in contents),
         "terms": _terms(terms) if faces else f"<p>{NO_FACES}</p>",
-        "sections": "\n".join(each.html for each in shown),
+        "first": named("\n".join(each.html for each in shown[:1])),
+        "sections": named("\n".join(each.html for each in shown[1:])),
         "gallery": _gallery(served) if clips else "",
         "made": said(f"equime {equime.__version__}"),
-        "data": "\n".join(_embedded(name, value) for name, value in data.items()),
+        "data": named("\n".join(_embedded(name, value) for name, value in data.items())),
         "style": style,
         "script": script,
     }
     return re.sub(r"<!--(\w+)-->", lambda place: places[place[1]], _static("page.html"))
 
 
-def _section(section: Section, faces: bool, said_above: str) -> Shown:
+def _section(section: Section, said_above: str) -> Shown:
     found = Shown()
     parts = [f"<h2>{said(section.title)}</h2>"]
     parts += [f'<p class="lead">{said(section.lead)}</p>'] * bool(section.lead)
@@ -117,10 +120,14 @@ def _section(section: Section, faces: bool, said_above: str) -> Shown:
         elif part != said_above:
             parts.append(grid_html(part) if isinstance(part, Grid) else f"<p>{said(part)}</p>")
     if section.refused:
-        why = section.refused if faces else schema.CLIP_ID.sub("(a clip)", section.refused)
-        parts.append(f'<p class="refused">Not answered: {said(why)}</p>')
+        parts.append(f'<p class="refused">Not answered: {said(section.refused)}</p>')
     found.html = f'<section id="{said(section.id)}">{"".join(parts)}</section>'
     return found
+
+
+def _unnamed(text: str) -> str:
+    """A text in which no clip is named, whatever a note or an error said."""
+    return schema.CLIP_ID.sub("(a clip)", text)
 
 
 def _lead(sections: Sequence[Section]) -> str:

@@ -8,6 +8,7 @@ its interval, what it is to be read against, and its n.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -17,6 +18,7 @@ from equime.audit.panels import number
 from equime.audit.plots import Plot, draw
 from equime.audit.result import Audit, Finding
 from equime.one_line import one_line
+from equime.publishing.documents.markdown import many
 from equime.report.charts import chart_of
 from equime.report.overview import Grid
 
@@ -50,22 +52,33 @@ def audit_html(audit: Audit, prefix: str = "") -> Shown:
     """An audit: its question, what holds over all groups, its pictures with their tables, the rest folded, notes."""
     found = Shown(data={f"{prefix}{audit.name}": _data(audit)})
     name = f"{prefix}{audit.name}"
-    plots = draw(audit)[:PICTURES]
+    plots = draw(audit, PICTURES)
     parts = [f'<p class="question">{said(audit.question)}</p>']
     drawn = {finding for plot in plots for finding in plot.findings}
     whole = [f for f in audit.findings if not f.group and f.value is not None and f not in drawn]
-    whole = sorted(whole, key=lambda finding: (finding.p is None, not finding.by))[:OPEN]  # what was tested comes first
+    whole = _telling(whole, audit.drawn)[:OPEN]
     if whole:
         parts.append(_table("Over all groups", whole))
     parts += [_picture(plot, name, found.rules) for plot in plots]
     shown = {*drawn, *whole}
     if rest := [finding for finding in audit.findings if finding not in shown]:
-        numbers = _folded(f"{len(rest):,} more numbers", _table("More numbers", rest), "long")
+        numbers = _folded(many(len(rest), "more number"), _table("More numbers", rest), "long")
         parts.append(f'<div class="more">{numbers}{_links(name)}</div>')
     elif not plots:
         parts.append(f'<div class="more">{_links(name)}</div>')
     found.html = "\n".join([*parts, _notes(audit.notes)])
     return found
+
+
+def _telling(findings: Sequence[Finding], drawn: Sequence[str]) -> list[Finding]:
+    """What is drawn, of all clips, then the first tested statement of each attribute, the second of each, and so on."""
+    places: Counter[tuple[str, ...]] = Counter()
+    keys: dict[Finding, tuple[bool, bool, int]] = {}
+    for finding in findings:
+        block = finding.by, finding.labels, finding.scope, str(finding.p is None)
+        keys[finding] = bool(finding.by) or finding.name not in drawn, finding.p is None, places[block]
+        places[block] += 1
+    return sorted(findings, key=keys.__getitem__)
 
 
 def _picture(plot: Plot, name: str, rules: dict[str, str]) -> str:
@@ -99,17 +112,22 @@ def grid_html(grid: Grid) -> str:
 def _table(title: str, findings: Sequence[Finding]) -> str:
     """Columns that say nothing are left out; what is the same in every row is said once, above."""
     told = [(name, [cell(finding) for finding in findings], kind) for name, cell, kind in _CELLS]
-    alike = [f"{n}: {cells[0]}" for n, cells, kind in told if n in _ONCE and len({*cells}) == 1 and cells[0]]
-    kept = [c for c in told if any(c[1]) and not (c[0] in _ONCE and len({*c[1]}) == 1)]
+    once = {name: cells[0] for name, cells, _ in told if name in _ONCE and len({*cells}) == 1}
+    if len(whose := {finding.labels for finding in findings} - {""}) == 1:
+        once["labels"] = whose.pop()  # skin is measured: nobody's labels
+    alike = [f"{name}: {what}" for name, what in once.items() if what]
+    kept = [column for column in told if any(column[1]) and column[0] not in once]
+    notes = [finding.note for finding in findings]
     head = "".join(f'<th scope="col" class="{kind}">{name}</th>' for name, _, kind in kept)
     lines = zip(*(cells for _, cells, _ in kept), strict=True)
-    body = "".join(_row(cells, [kind for *_, kind in kept]) for cells in lines)
+    body = "".join(_row(cells, [kind for *_, kind in kept], note) for cells, note in zip(lines, notes, strict=True))
     return _boxed(title, f"<caption>{said('; '.join(alike))}</caption>" * bool(alike), head, body)
 
 
-def _row(cells: Sequence[str], kinds: Sequence[str]) -> str:
+def _row(cells: Sequence[str], kinds: Sequence[str], note: str) -> str:
     rest = "".join(f'<td class="{k}">{said(c)}</td>' for c, k in zip(cells[1:], kinds[1:], strict=True))
-    return f'<tr><th scope="row">{said(cells[0])}</th>{rest}</tr>'
+    under = f'<span class="note">{said(note)}</span>' if note else ""
+    return f'<tr><th scope="row">{said(cells[0])}{under}</th>{rest}</tr>'
 
 
 def _interval(finding: Finding) -> str:
@@ -126,14 +144,13 @@ _CELLS: Final[tuple[tuple[str, Callable[[Finding], str], str], ...]] = (
     ("by", lambda f: f.by, "words"),
     ("group", lambda f: f.group + " (few people)" * (f.small and bool(f.group)), "words"),
     ("of which clips", lambda f: f.scope, "words"),
-    ("labels", lambda f: f.labels, "words"),
     ("value", lambda f: number(f.value), "n"),
     ("95 % interval", _interval, "n"),
     ("chance or target", lambda f: _maybe(f.reference), "n"),
-    ("p (Holm)", lambda f: _maybe(f.p), "n"),
+    ("p (corrected)", lambda f: _maybe(f.p), "n"),
     ("clips", lambda f: f"{f.clips:,}", "n"),
     ("subjects", lambda f: f"{f.subjects:,}", "n"),
-    ("note", lambda f: f.note, "note"),
+    ("labels", lambda f: f.labels, "words"),
 )
 _ONCE: Final = ("by", "of which clips", "labels")
 

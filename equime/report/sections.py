@@ -18,14 +18,17 @@ import pyarrow as pa
 
 from equime.audit import answers, association, doses, generator, performance, reliability, representation, text, twins
 from equime.audit.answers import Answered, read_answers
-from equime.audit.labels import repeat
+from equime.audit.label_noise import repeat
 from equime.audit.result import Audit
 from equime.audit.rows import SOURCE, TAG, Rows, glasses, label, read_rows
 from equime.errors import EquimeError
 from equime.pieces import is_folder
 from equime.publishing.comparing.diff import diff
 from equime.publishing.comparing.snapshot import Snapshot, open_version
+from equime.quality.figures import Figure
+from equime.quality.study import Study
 from equime.report import overview
+from equime.report.headlines import headlines
 from equime.report.overview import Grid
 
 Part = Audit | Grid | str
@@ -93,10 +96,22 @@ class Material:
         """The same, under somebody's labels."""
         return label(self.name, self.table, labels, glasses(self.where))
 
+    @cached_property
+    def study(self) -> Study:
+        """What was measured against what was planned."""
+        return overview.studied(self.rows)
+
     @property
     def name(self) -> str:
         """What a page calls the data set: not where on somebody's machine it lies."""
         return Path(self.where).name if is_folder(self.where) else self.where
+
+    def unplaced(self, text: str) -> str:
+        """A text without where on somebody's machine things lie."""
+        for place in (self.where, self.against, self.predictions):
+            if place and Path(place).exists():
+                text = text.replace(str(place), Path(place).name)
+        return text
 
     @cached_property
     def other(self) -> Snapshot | None:
@@ -133,7 +148,17 @@ def sections(
         raise EquimeError(f"expected a data set with clips, got {where!r}; see `equime audit representation {where}`")
     _ = material.answers, material.other  # bad input is told at once
     found = [_section(*line, material, progress) for line in SECTIONS]
+    audits = {part.name: part for section in found for part in section.parts if isinstance(part, Audit)}
+    lead, *rest = found[0].parts
+    found[0] = replace(found[0], parts=(lead, *headlines(audits, _apex(material)), *rest))
     return [section for section in found if section.parts or section.refused]
+
+
+def _apex(material: Material) -> Figure | None:
+    try:
+        return material.study.figures["all"].get("apex within 2")
+    except EquimeError:  # the section says why
+        return None
 
 
 def _section(id: str, title: str, lead: str, make: Make, material: Material, progress: Progress) -> Section:
@@ -143,7 +168,7 @@ def _section(id: str, title: str, lead: str, make: Make, material: Material, pro
     try:
         parts.extend(make(material))
     except EquimeError as error:
-        refused = str(error).replace(material.where, material.name)
+        refused = material.unplaced(str(error))
     return Section(id, title, lead, tuple(parts), refused)
 
 
@@ -194,7 +219,7 @@ SECTIONS: Final[tuple[tuple[str, str, str, Make], ...]] = (
         "validity",
         "Validity",
         "What was measured in the clips, against what was planned.",
-        lambda m: overview.validity(m.rows),
+        lambda m: overview.validity(m.study),
     ),
     ("generator", "Generator by group", "", lambda m: [generator.generator(m.rows)]),
     ("performance", "Performance and gaps", "", _performance),

@@ -26,6 +26,7 @@ from urllib.parse import unquote
 from equime import video
 from equime.errors import EquimeError
 from equime.one_line import one_line
+from equime.report.gallery import packed
 from equime.report.media import Media
 
 HOST: Final = "127.0.0.1"
@@ -72,7 +73,7 @@ class Viewer(ThreadingHTTPServer):
 
     def show(self, page: str, clips: Mapping[str, Any]) -> None:
         """Give out a page, and what `gallery(where, inline=False)` gave."""
-        data = json.dumps(clips, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        data = json.dumps(packed(clips), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         self.texts = {"/": (page.encode(), _HTML), "/clips.json": (data.encode(), "application/json")}
 
     def server_bind(self) -> None:

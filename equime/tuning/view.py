@@ -96,12 +96,18 @@ class View:
         clip = Clip(row)
         if row.get("sha256"):
             clip.verify()
-        indices = self._indices(clip)
+        indices = self.indices(row)
         pictures = clip.frames_at(indices, self.size or None)
         motion = _motion(pictures[0], pictures[1]) if self.name == "keyframes" else None
         return Seen(pictures, indices, clip.fps, clip.num_frames, motion)
 
-    def _indices(self, clip: Clip) -> list[int]:
+    def indices(self, row: Mapping[str, Any]) -> list[int]:
+        """Which frames of a row's clip are shown, 0-based, ascending; no video is read where the row tells its length.
+
+        Raises:
+            EquimeError: It is shorter than this view, or has no planned times.
+        """
+        clip = Clip(row)
         if self.name != "keyframes":
             return clip.indices(Sampling(self.frames, around=self.name)) or []
         if clip.onset is None or clip.apex is None or clip.offset is None:
@@ -110,6 +116,12 @@ class View:
             middle = clip.num_frames // 2  # a control without an expression: as far apart as one would be
             return [max(0, middle - 4), middle, min(clip.num_frames - 1, middle + 4)]
         return [clip.onset, clip.apex, clip.offset]
+
+
+def stretch(indices: Sequence[int], fps: float) -> str:
+    """Which part of a clip is shown, as a sentence: answers tell times from the clip's start, which a cut has lost."""
+    start, end = (round(1000 * index / fps) for index in (indices[0], indices[-1]))
+    return f"Shown are {len(indices)} frames, from {start} ms to {end} ms of the clip."
 
 
 def _motion(first: Frames, then: Frames) -> Frames:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from equime.audit.groups import is_small
+from equime.audit.resampling import share
 from equime.audit.result import Finding, figures
 from equime.audit.review.judges import NUMBERS, QUESTIONS, WEIGHTS, Judge
 from equime.bootstrap import Estimate, bootstrap
@@ -122,8 +123,7 @@ def _named(first: Judge, second: Judge, who: Array, mask: Array) -> Array:
 
 def overlap(counts: Array) -> Array:
     """Twice the units that both named over all that either did, (...) of counts (..., 3); NaN without any."""
-    both, total = 2 * counts[..., 0], counts[..., 1] + counts[..., 2]
-    return np.asarray(np.divide(both, total, out=np.full(np.shape(both), np.nan), where=total > 0))
+    return share(2 * counts[..., 0], counts[..., 1] + counts[..., 2])
 
 
 def by_chance(first: Judge, second: Judge, mask: Array) -> float:

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from equime.audit.groups import Groups, is_small
-from equime.audit.permutation import null, p_value
+from equime.audit.permutation import pooled
+from equime.audit.resampling import Test, Tested, Units, compared, drawn, estimates, mean, means
 from equime.audit.result import Finding, figures
 from equime.audit.review.agreement import by_chance
 from equime.audit.review.judges import Judge
@@ -70,7 +71,7 @@ def overall(coder: Judge, plan: Judge, clips: Clips) -> Iterator[Finding]:
     above, below = told["seen"]
     # A share of weights is over the clips that were coded: those left empty count nowhere.
     weighted = above * clips.weight, below * clips.weight
-    yield _finding("seen", "expressions", coder, clips, weighted, _ratios(np.sum(alarms, 1)))
+    yield _finding("seen", "expressions", coder, clips, weighted, means(np.sum(alarms, 1)))
     yield _finding("seen", "neutral clips", coder, clips, alarms)
     hits = (coder.units & plan.units).sum(1)
     answers, units = coder.units.sum(1), plan.units.sum(1)
@@ -83,7 +84,7 @@ def overall(coder: Judge, plan: Judge, clips: Clips) -> Iterator[Finding]:
     yield _finding("realism", "", coder, clips, told["realism"])
 
 
-def by_group(coders: Sequence[Judge], plan: Judge, clips: Clips, by: Groups, labels: str) -> Iterator[Finding]:
+def by_group(coders: Sequence[Judge], plan: Judge, clips: Clips, by: Groups, labels: str) -> Iterator[Tested]:
     """The same of each group, and how far apart groups are.
 
     Args:
@@ -102,39 +103,38 @@ def by_group(coders: Sequence[Judge], plan: Judge, clips: Clips, by: Groups, lab
         yield from _compared(told, counts, clips.who, by)
 
 
-def _compared(told: Finding, counts: Array, who: Array, by: Groups) -> Iterator[Finding]:
+def _compared(told: Finding, counts: Array, who: Array, by: Groups) -> Iterator[Tested]:
     """Each group's share, then the largest gap between those that are not small."""
-    member, kept = by.member[by.member >= 0], by.member >= 0
-    parts = [_pooled(counts[kept] * (member == k)[:, None], who[kept]) for k in range(len(by.names))]
-    whole = _known(_ratios(counts[kept].sum(0)))
-    people = [int((part[:, 1] > 0).sum()) for part in parts]
-    clips = [int((counts[mask, 1] > 0).sum()) for _, mask in by.masks()]
-    for k, part in enumerate(parts):
-        numbers = replace(told, group=by.names[k], reference=whole, clips=clips[k])
-        yield _said(replace(numbers, subjects=people[k], small=is_small(people[k])), _estimate(part))
-    large = [k for k in range(len(parts)) if not is_small(people[k])]
-    gap = replace(told, measure=f"largest gap in {told.measure}", clips=sum(clips[k] for k in large))
-    told_of = np.any([parts[k][:, 1] > 0 for k in large], 0) if large else np.zeros(0, bool)
-    gap = replace(gap, subjects=int(told_of.sum()))
-    yield _gap(gap, np.stack([parts[k] for k in large], 1)) if len(large) > 1 else replace(gap, note=FEW)
+    size, asked = len(by.names), counts[:, 1] > 0
+    units = Units.of_groups(who[asked], Groups(by.by, by.names, by.member[asked]))
+    sums = np.stack([np.bincount(units.of, column, len(units.member)) for column in counts[asked].T], 1)
+    values, draws = means(pooled(units.member, sums, size)), means(drawn(units.member, sums, size))
+    whole, people = _known(means(sums[units.member >= 0].sum(0))), units.people(size)
+    clips = np.bincount(by.member[asked & (by.member >= 0)], minlength=size)
+    for k, estimate in enumerate(estimates(values, draws)):
+        numbers = replace(told, group=by.names[k], reference=whole, clips=int(clips[k]), subjects=int(people[k]))
+        yield _said(replace(numbers, small=is_small(int(people[k]))), estimate), None
+    large = np.array([not is_small(int(n)) for n in people])
+    subjects = np.unique(units.subject[np.append(large, False)[units.member]])
+    gap = replace(told, measure=f"largest gap in {told.measure}", clips=int(clips[large].sum()), subjects=len(subjects))
+    yield _gap(gap, units, sums, large) if large.sum() > 1 else (replace(gap, note=FEW), None)
 
 
-def _gap(told: Finding, counts: Array) -> Finding:
-    """How far apart groups are, beside what chance alone gives: of counts (S, groups, 2).
+def _gap(told: Finding, units: Units, sums: Array, large: Array) -> Tested:
+    """How far apart groups are, beside what chance alone gives.
 
-    Chance deals groups to people, so that there is none of what one person has both of, as acceptance.
+    Chance deals groups to people, so that there is none of what one person has several of, as acceptance.
     """
-    counts = counts[counts[..., 1].any(1)]
-    found = _said(told, bootstrap(counts, _range))
-    if ((counts[..., 1] > 0).sum(1) > 1).any():
-        return found
-    chance = null(counts[..., 1].argmax(1), counts.sum(1), counts.shape[1], lambda drawn: _range(drawn)[:, None])[:, 0]
-    return replace(found, reference=_known(float(np.nanmean(chance))), p=p_value(float(_range(counts.sum(0))), chance))
+    (found,) = compared(units, sums, large, lambda pooled: means(pooled)[..., None], _range)
+    gap = _said(told, found.estimate)
+    if units.split():
+        return gap, None
+    return replace(gap, reference=mean(found.chance)), Test(found.estimate.value, found.chance)
 
 
-def _range(counts: Array) -> Array:
-    """The largest share less the smallest, (...) of counts (..., groups, 2)."""
-    return np.asarray(np.ptp(_ratios(counts), axis=-1))
+def _range(shares_: Array) -> Array:
+    """The largest share less the smallest, (..., 1) of (..., groups, 1)."""
+    return np.asarray(np.ptp(shares_, axis=-2))
 
 
 def _finding(
@@ -156,7 +156,7 @@ def _pooled(counts: Array, who: Array) -> Array:
 def _estimate(counts: Array) -> Estimate:
     """The share of counts (S, 2) with its interval; those of whom nothing was coded are not drawn."""
     kept = counts[counts[:, 1] > 0]
-    return bootstrap(kept, _ratios) if len(kept) else Estimate(np.nan, np.nan, np.nan)
+    return bootstrap(kept, means) if len(kept) else Estimate(np.nan, np.nan, np.nan)
 
 
 def _said(told: Finding, found: Estimate) -> Finding:
@@ -169,12 +169,6 @@ def _where(mask: Array, above: Array, below: Array) -> Share:
     """Both of the clips that count, 0 elsewhere."""
     counts = mask * below
     return np.asarray(above * (counts > 0), np.float64), np.asarray(counts, np.float64)
-
-
-def _ratios(counts: Array) -> Array:
-    """Shares (...) of counts (..., 2); NaN of nothing."""
-    above, below = counts[..., 0], counts[..., 1]
-    return np.asarray(np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0))
 
 
 def _known(value: float | Array) -> float | None:

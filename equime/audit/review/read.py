@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from equime.audit.groups import Groups, groups, several
-from equime.audit.permutation import holm
+from equime.audit.resampling import Tested, corrected
 from equime.audit.result import Audit, Finding
 from equime.audit.review.agreement import LEAST, agreement
 from equime.audit.review.export import FOLDER, key_path
@@ -44,6 +44,8 @@ NOTES: Final = (
     "kappa: 0 is what chance alone gives, 1 full agreement; intensity and realism with quadratic weights",
     "agreement index: FACS's own, twice the units that both name over all that either names; beside it by chance",
     "seen of expressions: weighted back to the data set's strata; groups are compared without weights",
+    "largest gap: beside it the mean gap where chance deals the groups to people; p is corrected for all gaps of this"
+    " review (Westfall and Young 1993); none of what one person has several of, as emotions and acceptance",
     f"a unit that is named in fewer than {LEAST} clips has no kappa of its own",
 )
 PLANNED: Final = ("emotion", "planned intensity", "acceptance")
@@ -101,14 +103,11 @@ def read(workspace: Path, sheets: Sequence[Path], by: Sequence[str] | None = Non
     by_whom, notes = _groupings(rows, by)
     notes += _left_out(weight[~clips.neutral])
     notes += [] if machine.coded.any() else [f"nothing was measured yet: run `equime score {workspace}`"]
+    tested: list[Tested] = [(each, None) for each in found]
     for each in by_whom:
-        found += by_group(coders, plan, clips, each, rows.labels)
-        found += _each_coder(coders, plan, clips, each, rows.labels)
-    for name in () if by else PLANNED:
-        if rows.table[name].null_count < len(rows):
-            found += by_group(coders, plan, clips, groups(rows, name), "")
+        tested += _of_groups(coders, plan, clips, each, rows.labels_of(each.by))
     said = (*review.notes, *notes, *NOTES)
-    return Audit("review", QUESTION, _corrected(found), said, ("seen", "F1 of units", "emotion as intended"))
+    return Audit("review", QUESTION, corrected(tested), said, ("seen", "F1 of units", "emotion as intended"))
 
 
 def _pairs(coders: Sequence[Judge], plan: Judge, machine: Judge, clips: Clips) -> Iterator[Finding]:
@@ -133,20 +132,24 @@ def _twice(review: _Review, clips: Clips) -> Iterator[Finding]:
         yield from agreement([pair], who, f"coder {coder}, first and second time")
 
 
-def _each_coder(coders: Sequence[Judge], plan: Judge, clips: Clips, by: Groups, labels: str) -> Iterator[Finding]:
-    """Of several coders, each alone too in whether it saw anything."""
-    for coder in coders if len(coders) > 1 else ():
+def _of_groups(coders: Sequence[Judge], plan: Judge, clips: Clips, by: Groups, labels: str) -> Iterator[Tested]:
+    """All coders together; of several, by people's labels, each alone too in whether it saw anything."""
+    yield from by_group(coders, plan, clips, by, labels)
+    for coder in coders if len(coders) > 1 and by.by not in PLANNED else ():
         found = by_group([coder], plan, clips, by, labels)
-        yield from (finding for finding in found if finding.measure in ("seen", "largest gap in seen"))
+        yield from (each for each in found if each[0].measure in ("seen", "largest gap in seen"))
 
 
 def _groupings(rows: Rows, by: Sequence[str] | None) -> tuple[list[Groups], list[str]]:
-    try:
+    """What was asked for; else people's labels, those that somebody has, and what was planned."""
+    if by:
         return several(rows, by)
+    found, notes = list[Groups](), list[str]()
+    try:
+        found, notes = several(rows, None)
     except EquimeError as error:
-        if by:
-            raise
-        return [], [str(error)]
+        notes.append(str(error))
+    return [*found, *(groups(rows, name) for name in PLANNED if rows.table[name].null_count < len(rows))], notes
 
 
 def _left_out(weights: Any) -> list[str]:
@@ -165,11 +168,6 @@ def _coded(coder: Judge, clips: Clips) -> Finding:
         subjects=people,
         note=f"of {counted(len(coder.coded), 'clip')}",
     )
-
-
-def _corrected(found: Sequence[Finding]) -> tuple[Finding, ...]:
-    values = holm([finding.p for finding in found])
-    return tuple(replace(finding, p=p) for finding, p in zip(found, values, strict=True))
 
 
 # --- the sheets and their key

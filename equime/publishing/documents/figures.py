@@ -24,13 +24,18 @@ from equime.planning.targets import PRIORITY
 from equime.publishing.documents.citation import NAME
 from equime.publishing.documents.facts import Facts
 from equime.publishing.documents.markdown import many
+from equime.skin import BANDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FOLDER: Final = "figures"
-MEASURED: Final = ("measured", "apex within 2", "duration within 2")
-"""Of `quality.study`, drawn by group."""
+MEASURED: Final = {
+    "measured": "something measured",
+    "apex within 2": "apex within 2 frames",
+    "duration within 2": "duration within 2 frames",
+}
+"""Of `quality.study`, drawn by group, and in words."""
 COLOURS: Final = {"identities": "#1b4f72", "clips": "#e59866"}
 """Told apart in grey and by readers who do not tell red from green."""
 WORDS: Final = {"identities": "subjects", "clips": "clips"}
@@ -90,12 +95,18 @@ def _accepted(facts: Facts) -> Iterator[Finding]:
 
 
 def _measured(facts: Facts) -> Iterator[Finding]:
-    for group, figures in facts.validity.figures.items() if facts.validity else ():
-        for name in MEASURED if group.partition(" ")[0] in (*PRIORITY, "skin") else ():
-            figure = figures.get(name)
-            if figure is not None and figure.value is not None:
+    """What every group has whole, as the best guess has it too, is left out: the gates let nothing else pass."""
+    found = facts.validity.figures if facts.validity else {}
+    groups = [group for group in found if group.partition(" ")[0] in PRIORITY]
+    groups += [f"skin {band}" for band in BANDS if f"skin {band}" in found]
+    for name, words in MEASURED.items():
+        figures = {group: found[group][name] for group in groups if name in found[group]}
+        if all(figure.value == figure.constant for figure in figures.values()):
+            continue
+        for group, figure in figures.items():
+            if figure.value is not None:
                 yield Finding(
-                    measure=name,
+                    measure=words,
                     by="group",
                     group=group,
                     value=figure.value,

@@ -73,9 +73,15 @@ addEventListener("beforeprint", () => {
 
 // --- one clip
 
+const unitNames = {};
+
+function unitName(au) {
+  return `AU${au} ${unitNames[au] ?? ""}`.trim();
+}
+
 function unitText(unit) {
   const how = [unit.side && SIDES[unit.side], unit.intensity].filter(Boolean).join(", ");
-  return `AU${unit.au} ${unit.name}${how ? ` (${how})` : ""}`;
+  return unitName(unit.au) + (how ? ` (${how})` : "");
 }
 
 function unitsText(units) {
@@ -327,15 +333,17 @@ class Gallery {
 
   controls() {
     const { clips, scores } = this.data;
-    const options = (values) => [...new Set(values.filter((value) => value !== null))].sort();
-    const units = new Map(clips.flatMap((clip) => clip.units.map((unit) => [unit.au, `AU${unit.au} ${unit.name}`])));
+    const options = (values) => [...new Set(values.filter(Boolean))].sort();
+    const units = [...new Set(clips.flatMap((clip) => clip.units.map((unit) => unit.au)))].sort((a, b) => a - b);
     const attributes = Object.keys(APPEARANCE).filter((name) => clips.some((clip) => clip.groups[name]));
+    const parts = ["split", "design"].filter((name) => options(clips.map((clip) => clip[name])).length > 1);
     const some = scores.filter((name) => clips.some((clip) => clip.scores[name] !== null));
     const named = some.map((name) => [name, name.replaceAll("_", " ")]);
     return [
       this.select("emotion", "intended emotion", options(clips.map((clip) => clip.emotion ?? clip.control)).map((name) => [name, name])),
-      this.select("unit", "planned action unit", [...units].sort(([a], [b]) => a - b)),
+      this.select("unit", "planned action unit", units.map((au) => [au, unitName(au)])),
       ...attributes.map((name) => this.select(name, APPEARANCE[name], options(clips.map((clip) => clip.groups[name])).map((group) => [group, group]))),
+      ...parts.map((name) => this.select(name, name, options(clips.map((clip) => clip[name])).map((part) => [part, part]))),
       this.select("accepted", "verdict", [["true", "accepted"], ["false", "rejected"], ["null", "not scored"]]),
       ...(named.length ? [this.select("score", "score", named, "none"), make("label", {}, "at least", make("input", { name: "least", type: "number", step: "any" })),
         this.select("sort", "order by score", [["up", "lowest first"], ["down", "highest first"]], "as chosen")] : []),
@@ -368,6 +376,7 @@ class Gallery {
       (!wanted.emotion || (clip.emotion ?? clip.control) === wanted.emotion) &&
       (!wanted.unit || clip.units.some((unit) => String(unit.au) === wanted.unit)) &&
       Object.keys(APPEARANCE).every((name) => !wanted[name] || clip.groups[name] === wanted[name]) &&
+      ["split", "design"].every((name) => !wanted[name] || clip[name] === wanted[name]) &&
       (!wanted.accepted || String(clip.accepted) === wanted.accepted) &&
       (!wanted.disagreement || clip.disagreement) &&
       (!wanted.score || !wanted.least || (score !== null && score >= Number(wanted.least)))
@@ -392,8 +401,11 @@ class Gallery {
 
 async function clipsOf(place) {
   const here = document.getElementById("clips");
-  if (here) return JSON.parse(here.textContent);
-  return place.hasAttribute("data-served") ? (await fetch("clips.json")).json() : null;
+  const data = here ? JSON.parse(here.textContent) : place.hasAttribute("data-served") ? await (await fetch("clips.json")).json() : null;
+  if (!data) return null;
+  Object.assign(unitNames, data.units);
+  data.clips = data.clips.map((values) => Object.fromEntries(data.fields.map((field, k) => [field, values[k]])));
+  return data;
 }
 
 const place = document.getElementById("gallery");

@@ -1,17 +1,14 @@
-"""What the audits say where labels err: under two labellers, and corrected by a validation study.
+"""What the audits say of true groups, where labels err: corrected by a validation study.
 
-    repeat(generator, {"source": by_source, "tag": by_tag})                        # any audit of `Rows`
     corrected_performance(answers, None, Confusion.from_csv(Path("study.csv")))    # by true group
 
-A gap that shows under one labeller and not under the other is the labeller's as much as the data's; one that is seen
-under both may still be too small, because errors mix groups. All labels are *perceived*; "true" is what a study took
-for true.
+Beside each number stands the one of the groups as labelled: labels that err mix groups, so that gaps between these are
+too small. How that is undone: `audit.correction`. All labels are *perceived*; "true" is what a study took for true.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -21,11 +18,11 @@ from equime.audit.answers import Answered
 from equime.audit.correction import ASSUMES, Study, Unmixed, unmixed
 from equime.audit.correction import corrected as unmix
 from equime.audit.generator import balanced, measures
-from equime.audit.groups import groups
-from equime.audit.means import FEW, GAP, finding, gap, gaps_of, is_small_of, means, people_of
+from equime.audit.groups import groups, whose
+from equime.audit.means import FEW, GAP, finding, gap, is_small_of
 from equime.audit.performance import SCORES
 from equime.audit.performance import measures as scored
-from equime.audit.resampling import estimates
+from equime.audit.resampling import estimates, means, share, simultaneous
 from equime.audit.result import Audit, Finding, figures
 from equime.audit.rows import Rows
 from equime.bootstrap import Estimate
@@ -41,62 +38,6 @@ EVENNESS: Final = "evenness"
 _NOBODY: Final = "nobody is expected in this group"
 _RATES: Final = ("failed", "accepted", "measured", "side right")
 """Of `generator.measures`: those that are counts, and so can be corrected."""
-
-
-def repeat(audit: Callable[[Rows], Audit], rows: Mapping[str, Rows]) -> Audit:
-    """One audit under several labellers, and how far its statements about all groups differ.
-
-    Args:
-        audit: Of rows.
-        rows: Labeller -> the same rows under its labels (`open_rows(where, columns, labels="tag")`).
-
-    Returns:
-        The findings of each, then "<measure>: tag minus source". A labeller who labels nobody is a note.
-
-    Raises:
-        EquimeError: The audit can be made under no labeller; why under the first.
-    """
-    made: dict[str, Audit] = {}
-    failed: dict[str, EquimeError] = {}
-    for labeller, labelled in rows.items():
-        try:
-            made[labeller] = audit(labelled)
-        except EquimeError as error:
-            failed[labeller] = error
-    if not made:
-        raise next(iter(failed.values()), EquimeError("expected the rows of at least one labeller, got none"))
-    first, *others = made
-    found = [
-        replace(each, labels=labeller if each.by else "") for labeller, one in made.items() for each in one.findings
-    ]
-    found = [*dict.fromkeys(found)]  # what needs no labels is the same under both
-    found += [change for other in others for change in _changes(first, made[first], other, made[other])]
-    notes = [note for one in made.values() for note in one.notes]
-    notes += [f"not repeated under {labeller} labels: {error}" for labeller, error in failed.items()]
-    return replace(made[first], findings=tuple(found), notes=tuple(dict.fromkeys(notes)))
-
-
-def _changes(first: str, one: Audit, other: str, two: Audit) -> Iterator[Finding]:
-    """How far what is said of all groups differs between two labellers."""
-    key = ("measure", "of", "by", "scope")
-    known = {tuple(getattr(f, name) for name in key): f for f in one.findings if f.by and not f.group}
-    for said in two.findings:
-        before = known.get(tuple(getattr(said, name) for name in key))
-        if before is None or said.group or before.value is None or said.value is None:
-            continue
-        yield Finding(
-            measure=f"{said.measure}: {other} minus {first}",
-            of=said.of,
-            by=said.by,
-            scope=said.scope,
-            value=said.value - before.value,
-            reference=0.0,
-            clips=min(before.clips, said.clips),
-            subjects=min(before.subjects, said.subjects),
-        )
-
-
-# --- corrected by a validation study
 
 
 def corrected_performance(answers: Answered, by: Sequence[str] | None, confusion: Confusion) -> Audit:
@@ -117,7 +58,9 @@ def corrected_performance(answers: Answered, by: Sequence[str] | None, confusion
     def score(pooled: Array) -> Array:
         return np.asarray(scored(pooled.reshape(*pooled.shape[:2], len(runs), size, size))[..., :3])
 
-    found = _by_true(answers.rows, by, confusion, np.arange(len(runs) * size**2) == cells[:, None], score, SCORES[:3])
+    found = _by_true(
+        answers.rows, by, confusion, np.arange(len(runs) * size**2) == cells[:, None], score, SCORES, len(runs)
+    )
     question = "For whom is the recogniser right, as far as groups' labels can be corrected?"
     return Audit("performance", question, tuple(found), (ASSUMES, *answers.rows.notes), (f"{GAP} of {SCORES[0]}",))
 
@@ -163,8 +106,7 @@ def corrected_representation(rows: Rows, by: Sequence[str] | None, confusion: Co
 
 
 def _shares(pooled: Array) -> Array:
-    total = pooled.sum(1, keepdims=True)
-    return np.asarray(np.divide(pooled, total, out=np.full(pooled.shape, np.nan), where=total > 0))
+    return share(pooled, pooled.sum(1, keepdims=True))
 
 
 def _evenness(shares: Array, groups: int) -> Array:
@@ -179,6 +121,7 @@ def _by_true(
     cells: Array,
     score: Callable[[Array], Array],
     names: Sequence[str],
+    runs: int = 1,
 ) -> Iterator[Finding]:
     """Scores of true groups, each beside that of the group as labelled.
 
@@ -189,17 +132,18 @@ def _by_true(
         cells: What is counted of each row, bool (n, cells).
         score: Of counts (draws, G, cells): (draws, G, scores).
         names: Of the scores; `SHARE` has an evenness in place of gaps.
+        runs: How many rows each clip has.
     """
     for attribute in by or _labelled(rows, confusion):
         study = Study.of(confusion, labelled := groups(rows, attribute))
         places, size = study.placed(labelled), len(study.groups)
-        inside = places >= 0
-        who = np.unique(people_of(rows)[inside], return_inverse=True)[1]
+        inside = (places >= 0) & (whose(rows)[0] >= 0)
+        who = np.unique(whose(rows)[0][inside], return_inverse=True)[1]
         counts = np.zeros((int(who.max()) + 1, size, cells.shape[1]))
         at, cell = np.nonzero(cells[inside])
         np.add.at(counts, (who[at], places[inside][at], cell), 1)
         got = unmixed(counts, study, score)
-        clips = unmix(np.bincount(places[inside], minlength=size), sensitivities(study.table))
+        clips = unmix(np.bincount(places[inside], minlength=size) / runs, sensitivities(study.table))
         plain = score(counts.sum(0)[None])[0]
         told = {"by": attribute, "labels": CORRECTED}
         for g, group in enumerate(study.groups):
@@ -211,7 +155,7 @@ def _by_true(
         for name, estimate, reference in _over(attribute, names, got, plain, ~few[:, None]):
             of = told if name == EVENNESS else told | {"of": name}
             measure = EVENNESS if name == EVENNESS else GAP
-            yield finding(measure, estimate, FEW, int(inside.sum()), len(counts), reference=reference, **of)
+            yield finding(measure, estimate, FEW, int(inside.sum()) // runs, len(counts), reference=reference, **of)
 
 
 def _over(
@@ -224,7 +168,7 @@ def _over(
         yield EVENNESS, reflected(estimates(value, drawn)[0]), _said(_evenness(plain, every)[0])
         return
     big = np.broadcast_to(~got.small[:, None], got.values.shape)
-    gaps = gaps_of(got.values, got.drawn, big)
+    gaps = simultaneous(gap(got.values, big), gap(got.drawn - got.values, big))
     for name, estimate, reference in zip(names, gaps, gap(plain, np.broadcast_to(labelled, plain.shape)), strict=True):
         yield name, estimate, _said(reference)
 

@@ -1,0 +1,82 @@
+"""`equime evaluate-captions RUN_OR_BASE --data WHERE`: what a model's answers are worth, and whether it looks."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from equime.commands.shared import say
+from equime.errors import EquimeError
+from equime.options import add_flags, from_flags, path_argument
+
+if TYPE_CHECKING:
+    from equime.audit.result import Audit
+
+MODEL = "a run's folder or OWNER/NAME[@REVISION] on the Hub; a base's folder or Hub id; tiny"
+WHERE = "a workspace, a release's or a tree's folder, OWNER/NAME[@VERSION] on the Hub"
+
+
+def evaluate_captions_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags of `equime evaluate-captions`."""
+    from equime.tuning.evaluation.evaluate import Evaluate
+
+    parser.add_argument("model", metavar="RUN_OR_BASE", nargs="?", help=MODEL)
+    parser.add_argument("--data", metavar="WHERE", help=f"whose clips: {WHERE}")
+    parser.add_argument("--captions", metavar="WHERE", help="score the captions that are there; no model")
+    parser.add_argument("--out", type=path_argument, metavar="DIR", help="for answers and scores (default: in the run)")
+    parser.add_argument("--by", metavar="A,B+C", help="attributes to group by (default: all with labels)")
+    who = "whose labels: the sources' or the tagger's (default: the sources' where there are any)"
+    parser.add_argument("--labels", choices=["source", "tag"], help=who)
+    add_flags(parser, Evaluate)
+    parser.add_argument("--csv", type=path_argument, metavar="CSV", help="write every number here, too")
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="machine-readable output")
+    parser.set_defaults(command=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from equime.table import write_atomically, writing
+    from equime.tuning.evaluation.scores import head, in_short
+
+    found, wrote = _captions(options) if options.captions else _model(options)
+    if options.csv is not None:
+        with writing(options.csv):
+            write_atomically(options.csv, found.csv().encode())
+        wrote.append(options.csv)
+    lines = [*head(found), "", *in_short(found).lines(), *(f"wrote {path}" for path in wrote)]
+    say(options, "\n".join(lines), found.to_dict())
+    return 0
+
+
+def _captions(options: argparse.Namespace) -> tuple[Audit, list[Path]]:
+    from equime.tuning.evaluation.evaluate import SCORES, Evaluate, captions, save
+
+    if options.model or options.data:
+        raise EquimeError("expected --captions WHERE alone, or a model and --data WHERE: got both")
+    found = captions(options.captions, from_flags(Evaluate, options), by=_names(options.by), labels=options.labels)
+    if options.out is None:
+        return found, []
+    save(found, options.out)
+    return found, [options.out / name for name in SCORES]
+
+
+def _model(options: argparse.Namespace) -> tuple[Audit, list[Path]]:
+    from equime.tuning.evaluation.evaluate import Evaluate, evaluate
+
+    if not options.model or not options.data:
+        raise EquimeError(f"expected a model and --data WHERE, or --captions WHERE; the model: {MODEL}")
+    out = options.out or _inside(options)
+    wanted = from_flags(Evaluate, options)
+    found = evaluate(options.model, options.data, out, wanted, by=_names(options.by), labels=options.labels)
+    return found, sorted(path for path in out.iterdir() if not path.name.startswith("."))
+
+
+def _inside(options: argparse.Namespace) -> Path:
+    folder = Path(options.model).expanduser()
+    if not (folder / "run.json").is_file():
+        raise EquimeError(f"expected --out DIR for the answers of {options.model}, which is no run on this disk")
+    return folder / "evaluation" / str(options.split)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None
