@@ -18,7 +18,9 @@ from equime.commands.causal import causal_flags
 from equime.commands.data import data_flags
 from equime.commands.demo import demo_flags
 from equime.commands.diff import diff_flags
+from equime.commands.evaluate_captions import evaluate_captions_flags
 from equime.commands.experiments import experiments_flags
+from equime.commands.export_vlm import export_vlm_flags
 from equime.commands.look import check_flags, doctor_flags, show_flags, status_flags, summary_flags
 from equime.commands.plan import plan_flags
 from equime.commands.predict import evaluate_flags, predict_flags
@@ -33,6 +35,7 @@ from equime.commands.spot import spot_flags
 from equime.commands.stages import stage_flags
 from equime.commands.train import train_flags
 from equime.commands.trees import export_flags, import_flags
+from equime.commands.tune import tune_flags
 from equime.commands.validity import validity_flags
 from equime.commands.verify import verify_flags
 from equime.commands.view import view_flags
@@ -120,6 +123,12 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "report": ("what a data set is worth, and for whom: one page with clips that play", report_flags),
     "view": ("the same page with all clips, served on this machine alone", view_flags),
     "review": ("clips to people who code faces, blind, and what they say", review_flags),
+    "export-vlm": ("clips and questions -> files that trainers of vision-language models take", export_vlm_flags),
+    "tune": ("a vision-language model, fine-tuned on clips and questions", tune_flags),
+    "evaluate-captions": (
+        "what a model says of clips it has not seen, beside what guessing says",
+        evaluate_captions_flags,
+    ),
     "doctor": ("what is installed here, and the command for what is not", doctor_flags),
     "demo": ("a small data set from a real face, made, checked and loaded", demo_flags),
 }

@@ -35,10 +35,6 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("torchvision")
 pytest.importorskip("peft")
 pytest.importorskip("trl")
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
 VIEW = View("clip", frames=8)
 SHOWN: dict[str, Any] = {"view": "clip", "frames": 8, "max_new_tokens": 60, "device": "cpu", "batch_size": 8}
 EMOTIONS = ("happiness", "surprise", "fear", "anger")

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from equime.tuning.training import tiny
+from equime.tuning.training.tiny import TEMPLATE as TEMPLATE
+from equime.tuning.training.tiny import tokenizer as tokenizer
 
 KINDS = ("qwen2_5_vl", "qwen3_vl")
 

@@ -8,6 +8,7 @@ A row is named as a spreadsheet names it: the header of a CSV is row 1. Emotions
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equime import schema
-from equime.audit.files import read_table, require
+from equime.audit.files import as_text, read_table, require
 from equime.errors import EquimeError
 from equime.one_line import one_line
 
@@ -34,6 +35,9 @@ TOLERANCE: Final = 1e-3
 """By how much the probabilities of an answer may miss one."""
 _HAIR: Final = 1e-6
 _CLASS: Final = ("label", "prediction")
+_NAMED: Final = 5
+"""Classes that a message names."""
+_EMOTIONS: Final = (*schema.EMOTIONS, schema.DISGUST)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,53 +49,92 @@ class AnswerTable:
         columns: Its columns: text is plain text, `clip_id` is there where the file names clips.
         lines: int64 (n,), the row of the file that each comes from.
         unlabelled: Rows without a label, which are left out.
+        spelled: Class in lower case -> the one spelling of it.
+        folded: Spellings that were replaced by another.
     """
 
     path: Path
     columns: pa.Table
     lines: Array
     unlabelled: int
+    spelled: Mapping[str, str]
+    folded: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> AnswerTable:
         """The labelled rows.
 
         Raises:
-            EquimeError: No such file, no column `label` or `prediction`, no labelled row.
+            EquimeError: No such file, no column `label` or `prediction` or none of text, no labelled row.
         """
-        table = _as_text(read_table(path))
+        table = read_table(path)
         require(table, _CLASS, path)
+        table, spelled, folded = _one_spelling(_as_text(table, path))
         known = np.asarray(table["label"].is_valid())
         if not known.any():
             raise EquimeError(f"no row of {path} has a label: expected at least one answer that can be right or wrong")
         if name := next((name for name in IDS if name in table.column_names), None):
-            table = put(table, "clip_id", table[name].cast(pa.string()))
+            table = put(table, "clip_id", as_text(table, name, path))
         lines = np.flatnonzero(known) + (1 if path.suffix.lower() == ".parquet" else 2)
-        return cls(path, table.filter(pa.array(known)), lines, int((~known).sum()))
+        return cls(path, table.filter(pa.array(known)), lines, int((~known).sum()), spelled, folded)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Those of the probabilities, else all that are named: emotions in the contract's order, others by alphabet."""
-        named = {name for column in _CLASS for name in pc.unique(self.columns[column]).to_pylist()} - {None}
         if self._struct is not None:
-            return tuple(field.name for field in self._struct.type)
+            return tuple(self.spelled.get(_plain(field.name), field.name) for field in self._struct.type)
         if self._prefixed:
-            spelled = {name.lower(): name for name in sorted(named)}  # names of columns are read in lower case
-            return tuple(spelled.get(name, name) for name in self._prefixed)
-        known = [name for name in (*schema.EMOTIONS, schema.DISGUST) if name in named]
+            return tuple(self.spelled.get(name, name) for name in self._prefixed)
+        named = self._named("label") | self._named("prediction")
+        known = [name for name in _EMOTIONS if name in named]
         return (*known, *sorted(named - set(known)))
+
+    def _named(self, column: str) -> set[str]:
+        return set(pc.unique(self.columns[column]).to_pylist()) - {None}
+
+    def check_classes(self) -> None:
+        """Refuse answers that are all of classes that are no label, which are other words for the same things.
+
+        Raises:
+            EquimeError: They are, and neither the contract nor probabilities say that both are classes.
+        """
+        labels, said = self._named("label"), self._named("prediction")
+        known = labels | said <= {*_EMOTIONS} or self._struct is not None or self._prefixed
+        if said and not labels & said and not known:
+            got = f"no answer is a label: labels {_some(labels)}; answers {_some(said)}"
+            raise EquimeError(f"{self.path}: expected label and prediction in the same words, but {got}: rename one")
+
+    @property
+    def notes(self) -> list[str]:
+        """What was understood, and what was not: spellings, classes without a label, columns p_ of something else."""
+        told = [f"taken for one class whatever the case and \"_\": {_some(self.folded)}"] * bool(self.folded)
+        if never := self._named("prediction") - self._named("label"):
+            told.append(f"answers that no clip is labelled as, which are always wrong: {_some(never)}")
+        if self._struct is None and not self._prefixed and (others := self._with_prefix):
+            whole = self._named("label") | self._named("prediction")
+            told.append(f"no probabilities: columns {_some(others)} are not one for each of {_some(whole)}")
+        return told
+
+    @property
+    def _with_prefix(self) -> list[str]:
+        return [name for name in self.columns.column_names if name.startswith(PREFIXES)]
 
     @property
     def _struct(self) -> pa.ChunkedArray | None:
         column = self.columns["probabilities"] if "probabilities" in self.columns.column_names else None
         return column if column is not None and pa.types.is_struct(column.type) else None
 
-    @property
+    @cached_property
     def _prefixed(self) -> dict[str, pa.ChunkedArray]:
-        """Class, as in the column's name -> its probabilities."""
-        names = self.columns.column_names
-        prefix = next((p for p in PREFIXES if any(name.startswith(p) for name in names)), None)
-        return {n.removeprefix(prefix): self.columns[n] for n in names if n.startswith(prefix)} if prefix else {}
+        """Class in lower case -> its probabilities, where there are columns of all classes that are named."""
+        needed = {_plain(name) for name in self._named("label") | self._named("prediction")}
+        for prefix in PREFIXES:
+            names = [name for name in self._with_prefix if name.startswith(prefix)]
+            found = {_plain(name.removeprefix(prefix)): self.columns[name] for name in names}
+            if needed <= found.keys():
+                sure = {name: column for name, column in found.items() if name in needed or name in _EMOTIONS}
+                return found if _is_whole(found.values()) else sure  # p_value is no class
+        return {}
 
     def numbers(self, name: str) -> Array:
         """The column "label" or "prediction" as places in `classes`, int64 (n,).
@@ -187,6 +230,43 @@ def put(table: pa.Table, name: str, column: pa.ChunkedArray | pa.Array) -> pa.Ta
     return table.append_column(name, column)
 
 
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("_", " ")
+
+
+def _some(names: Collection[str]) -> str:
+    """The first few names, fit for a line."""
+    first = ", ".join(one_line(name) for name in sorted(names)[:_NAMED])
+    return f"{first} and {len(names) - _NAMED:,} more" if len(names) > _NAMED else first
+
+
+def _is_whole(columns: Iterable[pa.ChunkedArray]) -> bool:
+    """Whether the columns are probabilities that sum to one in every row."""
+    try:
+        found = np.stack([np.asarray(column.cast(pa.float64()).fill_null(np.nan)) for column in columns], 1)
+    except pa.ArrowException:
+        return False
+    return bool((np.abs(found.sum(1) - 1) <= TOLERANCE).all())
+
+
+def _one_spelling(table: pa.Table) -> tuple[pa.Table, dict[str, str], tuple[str, ...]]:
+    """Labels and predictions, each class in one spelling: the contract's, else the first in the alphabet of the labels.
+
+    Returns:
+        The table, class in lower case -> its spelling, and the spellings that were replaced.
+    """
+    labels, said = (sorted(set(pc.unique(table[name]).to_pylist()) - {None}) for name in _CLASS)
+    spelled: dict[str, str] = {}
+    for name in (*_EMOTIONS, *labels, *said):
+        spelled.setdefault(_plain(name), name)
+    folded = tuple(sorted(name for name in {*labels, *said} if spelled[_plain(name)] != name))
+    before, after = pa.array(folded, pa.string()), pa.array([spelled[_plain(name)] for name in folded], pa.string())
+    for name in _CLASS if folded else ():
+        column = table[name].combine_chunks()
+        table = put(table, name, pc.coalesce(after.take(pc.index_in(column, before, skip_nulls=True)), column))
+    return table, spelled, folded
+
+
 def remarks(truth: Array, predicted: Array, probabilities: Array | None, classes: tuple[str, ...]) -> tuple[str, ...]:
     """What is odd about answers and allowed: one class only, answers that are not the likeliest class."""
     notes = []
@@ -200,11 +280,11 @@ def remarks(truth: Array, predicted: Array, probabilities: Array | None, classes
     return tuple(notes)
 
 
-def _as_text(table: pa.Table) -> pa.Table:
+def _as_text(table: pa.Table, path: Path) -> pa.Table:
     """Classes and names as text, which may be numbers; a class that is empty is none."""
     for name in (*_CLASS, "fold", "dataset", "subject_id"):
         if name in table.column_names:
-            column = table[name].cast(pa.string())
+            column = as_text(table, name, path)
             if name in _CLASS:
                 column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
             table = put(table, name, column)

@@ -5,8 +5,8 @@
 
 A file says as much as it can: `label` and `prediction` are needed; `sample_id` or `clip_id` lets answers be joined with
 a data set and twice answered clips be found; without `subject_id` each clip counts as a person of its own.
-Probabilities are a struct `probabilities` or columns `p_<class>` or `prob_<class>`. Any column of text can be grouped
-by.
+Probabilities are a struct `probabilities` or columns `p_<class>` or `prob_<class>` of all classes. Classes are the same
+whatever their case, and with "_" for a blank. Any column of text can be grouped by.
 
 Labels of people are *perceived*, one for each person; emotions are *intended*.
 """
@@ -86,15 +86,18 @@ def read_answers(path: Path, data: Rows | None = None) -> Answered:
             columns then count. None: the file's own.
 
     Raises:
-        EquimeError: No such file or column, no labelled answer, a label or an answer that is no class, probabilities
-            that are none, a clip answered twice by one seed or not by every seed, or one that `data` does not have.
+        EquimeError: No such file or column, no labelled answer, a label or an answer that is no class, answers that
+            are all of other classes than the labels, probabilities that are none, a clip answered twice by one seed or
+            not by every seed, or one that `data` does not have.
     """
     answers = AnswerTable.read(path)
+    answers.check_classes()
     truth, predicted = answers.numbers("label"), answers.numbers("prediction")
     seeds, probabilities = answers.seeds(), answers.probabilities()
     answers.check_clips(seeds)
     rows = _own(answers, seeds) if data is None else _joined(answers, data)
-    notes = (*rows.notes, *_left_out(answers), *remarks(truth, predicted, probabilities, answers.classes))
+    odd = remarks(truth, predicted, probabilities, answers.classes)
+    notes = (*rows.notes, *_left_out(answers), *answers.notes, *odd)
     return Answered(str(path), replace(rows, notes=notes), truth, predicted, probabilities, answers.classes, seeds)
 
 
@@ -117,7 +120,8 @@ def _own(answers: AnswerTable, seeds: Array) -> Rows:
         if name in table.column_names and pa.types.is_string(table.schema.field(name).type):
             label, torn = _voted(who, table[name])
             table = put(table, name, label)
-            notes += [f"clips of {torn:,} subjects disagree about {name}: each has its commonest label"] * bool(torn)
+            whom = "1 subject" if torn == 1 else f"{torn:,} subjects"
+            notes += [f"clips of {whom} disagree about {name}: the commonest label counts"] * bool(torn)
     return Rows(str(answers.path), FILE_LABELS, table, tuple(notes))
 
 
@@ -132,7 +136,7 @@ def _people(table: pa.Table, seeds: Array, notes: list[str]) -> pa.ChunkedArray:
     if "subject_id" not in table.column_names:
         notes.append("the file has no column subject_id: each clip counts as a person of its own")
         return alone
-    said = table["subject_id"].cast(pa.string())
+    said = table["subject_id"]
     if said.null_count:
         notes.append(f"{said.null_count:,} answers name no subject: each such clip counts as a person of its own")
     said = pc.coalesce(said, alone)
@@ -148,7 +152,8 @@ def _voted(who: pa.ChunkedArray, labels: pa.ChunkedArray) -> tuple[pa.ChunkedArr
     often = often.sort_by([("count_all", "descending"), ("label", "ascending")])
     best = often.group_by("who", use_threads=False).aggregate([("label", "first")])
     place = pc.index_in(who, best["who"].combine_chunks())
-    return best["label_first"].take(place), len(often) - len(best)
+    several = pc.greater(pc.value_counts(often["who"]).field("counts"), 1)
+    return best["label_first"].take(place), pc.sum(several).as_py() or 0
 
 
 def _joined(answers: AnswerTable, data: Rows) -> Rows:

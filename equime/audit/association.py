@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
@@ -45,8 +46,9 @@ PLANNED, GENERATED = "planned", "generated"
 V, NMI, NPMI = "Cramer's V", "NMI", "NPMI"
 QUESTION: Final = "Does who is shown go with what is shown? Perceived labels against intended expressions."
 NOTES: Final = (
-    "Cramer's V and NMI are 0 where two things are independent and 1 where one tells the other; with few clips neither "
-    "is ever 0: read them against `chance`, their mean where groups are dealt to subjects at random",
+    "Cramer's V and NMI are 0 where two things are independent and 1 where one tells the other",
+    '"chance or target" is of V and NMI what chance alone gives, their mean where groups are dealt to subjects at '
+    "random: with few clips neither is ever 0; of NPMI it is 0",
     "no interval of V and NMI: they cannot fall below 0, so that drawing people anew only makes them larger",
     "NPMI of a group and a level: above 0 they come together more often than by chance, 1 is never apart, -1 never "
     "together; no cell is a test of its own, look at the p of V first; cells of units only where that is below .05",
@@ -67,7 +69,8 @@ def association(rows: Rows, by: Sequence[str] | None = None, draws: int = DRAWS)
     by_default = [name for name in DEFAULT if "+" not in name]
     attributes, notes = several(rows, by, by_default)
     named = {groups.by for groups in attributes}
-    chosen, left_out = _balanced(rows.table)
+    balanced, left_out = _balanced(rows.table)
+    chosen, once = _once(rows.table, balanced)
     shown = [variable for variable in variables(rows.table) if variable.name not in named]
     scopes, missing = _scopes(rows, chosen)
     who, subjects = whose(rows)
@@ -85,7 +88,7 @@ def association(rows: Rows, by: Sequence[str] | None = None, draws: int = DRAWS)
         f"{count}Holm's with the tests' own dependence; {draws} deals of whole subjects, least p {1 / (draws + 1):.3g}"
     )
     small = [line for one in tested for line in one.left_out]
-    told = (*rows.notes, *notes, *left_out, *missing, *_unlabelled(attributes), *small, how, *NOTES)
+    told = (*rows.notes, *notes, *left_out, *once, *missing, *_unlabelled(attributes), *small, how, *NOTES)
     drawn = [*(f"{V} of {name}" for name in ("emotion", "intensity", ACCEPTED)), NPMI]
     return Audit("association", QUESTION, tuple(findings), told, tuple(drawn))
 
@@ -101,6 +104,26 @@ def _balanced(table: pa.Table) -> tuple[Array, list[str]]:
             kept &= ~np.asarray(pc.is_in(table[name], pa.array(labels, table[name].type)))
     out = len(table) - int(kept.sum())
     return kept, [f"{out:,} clips of controls and dose sweeps left out: they are no part of the balance"] * bool(out)
+
+
+def _once(table: pa.Table, chosen: Array) -> tuple[Array, list[str]]:
+    """The clips that are draws of their own, and a note of the others: matched twins share one draw of a programme.
+
+    Which clip of a pair stays is a hash's matter, so that no group, no face and no verdict is preferred.
+    """
+    names = ("twin_id", "noise_key", "subject_id")
+    if not all(is_text(table, name) for name in names):
+        return chosen, []
+    twins = np.flatnonzero(chosen & table["twin_id"].is_valid().to_numpy() & table["noise_key"].is_valid().to_numpy())
+    rows = [*zip(*(table[name].take(pa.array(twins)).to_pylist() for name in names), strict=True)]
+    dice = [blake2b(repr(row).encode(), digest_size=8).digest() for row in rows]
+    kept, first = chosen.copy(), set[tuple[str, str]]()
+    for place in sorted(range(len(rows)), key=dice.__getitem__):
+        kept[twins[place]] = rows[place][:2] not in first
+        first.add(rows[place][:2])
+    out = int(chosen.sum() - kept.sum())
+    note = f"{out:,} clips left out, one of each matched pair: its two clips are one draw of a programme, not two"
+    return kept, [f"{note}; which one stays is decided by a hash, whatever its group"] * bool(out)
 
 
 def _scopes(rows: Rows, chosen: Array) -> tuple[list[tuple[str, Array]], list[str]]:

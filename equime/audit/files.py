@@ -1,5 +1,7 @@
 """A table from anybody's file: CSV (comma, semicolon, tab) or Parquet, with one line for whatever is wrong with it.
 
+A CSV is UTF-8, or UTF-16 with a mark at its begin, and may name its separator as Excel does ("sep=;").
+
     table = read_table(Path("answers.csv"))       # every column of a CSV is text; nothing written is null
 
 Column names are read in lower case, without blanks around them.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +51,19 @@ def require(table: pa.Table, names: Sequence[str], where: object) -> None:
         raise EquimeError(f"{where}: expected the column {missing[0]!r}, got {', '.join(table.column_names)}")
 
 
+def as_text(table: pa.Table, name: str, where: object) -> pa.ChunkedArray:
+    """A column as text, which may hold numbers.
+
+    Raises:
+        EquimeError: It holds lists, structs or the like.
+    """
+    try:
+        return table[name].cast(pa.string())
+    except pa.ArrowException:
+        kind = one_line(table.schema.field(name).type)
+        raise EquimeError(f"{where}: expected text or numbers in the column {name!r}, got {kind}") from None
+
+
 def _parquet(path: Path) -> pa.Table:
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
@@ -68,14 +84,22 @@ def _plain(table: pa.Table) -> pa.Table:
 
 def _csv(path: Path) -> pa.Table:
     try:
-        text = path.read_text("utf-8-sig")
-        header = text.partition("\n")[0]
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), strict=True)
+        separator, text = _separated(path.read_bytes())
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         names, *lines = [line for line in reader if any(value.strip() for value in line)] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EquimeError(f"cannot read {path} as a UTF-8 CSV: {one_line(error)}") from error
+        raise EquimeError(f"cannot read {path} as CSV: {one_line(error)}; save it as CSV in UTF-8") from error
     for number, line in enumerate(lines, start=2):
         if len(line) != len(names):
             raise EquimeError(f"{path}, row {number}: expected {len(names)} values, got {len(line)}")
     values = [[value.strip() or None for value in column] for column in zip(*lines, strict=True)]
     return pa.table([pa.array(v, pa.string()) for v in values or [[] for _ in names]], names=names)
+
+
+def _separated(data: bytes) -> tuple[str, str]:
+    """The separator and the text of a CSV."""
+    text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    first, _, rest = text.partition("\n")
+    if named := re.fullmatch(r"sep=(.)\s*", first.lower()):
+        return named[1], rest
+    return max(",;\t", key=first.count), text

@@ -25,6 +25,8 @@ from equime.skin import BANDS
 
 Array = npt.NDArray[Any]
 
+MOST: Final = 1000
+"""Groups of an attribute: a column of more is a name or a number, not a label."""
 DEFAULT: Final = ("race", "gender", "age", "gender+race", "skin")
 """By what is grouped where nobody says: those of them that somebody has a label of."""
 KNOWN: Final = {
@@ -71,9 +73,10 @@ def groups(rows: Rows, by: str) -> Groups:
         by: "race", or several: "gender+race". Labels of the contract may be written in any case, or with "_".
 
     Raises:
-        EquimeError: No such column, one that is no text, or nobody has a label.
+        EquimeError: No such column, one that is no text, more than `MOST` groups, or nobody has a label.
     """
-    names = by.split("+")
+    names = _columns_of(rows, by)
+    by = "+".join(names)
     columns = [_labels(rows, name) for name in names]
     orders = [_ordered(column, name) for column, name in zip(columns, names, strict=True)]
     if not all(orders):
@@ -82,6 +85,8 @@ def groups(rows: Rows, by: str) -> Groups:
     codes = np.array([np.asarray(column, np.int64) for column in member])
     whole = np.where((codes < 0).any(0), -1, np.ravel_multi_index(np.maximum(codes, 0), [len(o) for o in orders]))
     occurring, place = np.unique(whole[whole >= 0], return_inverse=True)
+    if len(occurring) > MOST:
+        raise EquimeError(f"expected at most {MOST:,} groups of {by!r}, got {len(occurring):,}: name another column")
     found = np.full(len(rows), -1, np.int64)
     found[whole >= 0] = place
     parts = np.unravel_index(occurring, [len(o) for o in orders])
@@ -94,19 +99,25 @@ def groups(rows: Rows, by: str) -> Groups:
 def several(
     rows: Rows, wanted: Sequence[str] | None, default: Sequence[str] = DEFAULT
 ) -> tuple[list[Groups], list[str]]:
-    """The groupings asked for, or the default ones, and a note for each default one that nobody has labels of.
+    """The groupings asked for, each once, or the default ones, and a note for each default one that cannot be.
 
     Raises:
-        EquimeError: As `groups`, of what was asked for.
+        EquimeError: As `groups`, of what was asked for; or nothing was.
     """
-    if wanted:
-        return [groups(rows, by) for by in wanted], []
+    if wanted is not None:
+        if not wanted:
+            raise EquimeError("expected a column to group by, got none: name one (`--by race`), or leave `--by` out")
+        return [*{one.by: one for one in (groups(rows, by) for by in wanted)}.values()], []
     found, notes = [], []
     for by in default:
+        columns = [rows.table[name] for name in by.split("+") if name in rows.table.column_names]
+        if len(columns) <= by.count("+") or any(column.null_count == len(rows) for column in columns):
+            notes.append(f"not grouped by {by}: nobody in {rows.name} has such a label")
+            continue
         try:
             found.append(groups(rows, by))
-        except EquimeError:
-            notes.append(f"not grouped by {by}: nobody in {rows.name} has such a label")
+        except EquimeError as error:
+            notes.append(f"not grouped by {by}: {error}")
     if not found:
         known = ", ".join(ATTRIBUTES)
         raise EquimeError(f"nobody in {rows.name} has a label of {known}, as text: name a column to group by")
@@ -141,6 +152,13 @@ def is_small(subjects: int, least: int = MIN_SUBJECTS) -> bool:
 
 def _nobody(rows: Rows, by: str) -> str:
     return f"nobody in {rows.name} has a label of {by!r}: group by another column, or tag the clips"
+
+
+def _columns_of(rows: Rows, by: str) -> list[str]:
+    """The columns that are asked for, each once; names of a file's columns are read in lower case."""
+    there = rows.table.column_names
+    names = [by] if by in there else [name.strip() for name in by.split("+")]
+    return [*dict.fromkeys(name if name in there else name.lower() for name in names)]
 
 
 def _labels(rows: Rows, name: str) -> pa.Array:

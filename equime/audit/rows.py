@@ -86,12 +86,20 @@ def open_rows(where: str, columns: Sequence[str] = (), labels: str | None = None
 
 
 def read_rows(where: str, columns: Sequence[str]) -> pa.Table:
-    """Columns of the rows of a data set as they are, and with them all that `label` needs.
+    """Columns of the rows of a data set, and with them all that `label` needs.
+
+    As they are, but that a number which is not finite is null: a clip counts as not having it.
 
     Raises:
         EquimeError: Nothing there that this package reads.
     """
-    return open_version(where).read([*dict.fromkeys((*columns, *people.COLUMNS, "skin_ita", "source"))])
+    table = open_version(where).read([*dict.fromkeys((*columns, *people.COLUMNS, "skin_ita", "source"))])
+    for place, field in enumerate(table.schema):
+        if pa.types.is_floating(field.type):
+            column = table[field.name]
+            finite = pc.if_else(pc.is_finite(column), column, pa.scalar(None, field.type))
+            table = table.set_column(place, field, finite)
+    return table
 
 
 def label(name: str, table: pa.Table, labels: str | None = None, worn: Mapping[str, str] | None = None) -> Rows:

@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 
 COLUMNS: Final = (
     *("design", "control", "emotion", "split", "action_units", "onset_ms", "apex_ms", "offset_ms"),
-    *("num_frames", "generate_error", "accepted"),
+    *("num_frames", "generate_error", "accepted", "twin_id", "noise_key"),
 )
 """What `variables` and the scopes of an audit of the contract's rows read."""
 TEXT: Final = ("emotion", "label", "split", "intensity", "side", "accepted")

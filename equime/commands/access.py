@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from equime.commands.shared import say, warn
+from equime.commands.shared import require_free, say, warn
 from equime.one_line import one_line
 from equime.options import path_argument
 
@@ -49,6 +49,7 @@ def _list(options: argparse.Namespace) -> int:
     from equime.publishing.repository.access import STATUSES, listed, policy_of, to_csv
     from equime.publishing.repository.client import Remote
 
+    require_free("--csv", options.csv, (".csv",), ())
     remote = Remote(options.repo)
     found = listed(remote, STATUSES if options.status == "all" else [options.status])
     policy = policy_of(remote)

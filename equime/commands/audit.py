@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equime.commands.shared import say, warn, width
+from equime.commands.shared import require_free, say, warn, width
 from equime.errors import EquimeError
 from equime.options import path_argument
 
@@ -110,6 +110,9 @@ def _names(text: str) -> list[str]:
 
 def _command(ask: Asked) -> Callable[[argparse.Namespace], int]:
     def command(options: argparse.Namespace) -> int:
+        read = [vars(options).get(name) for name in ("where", "predictions", "data", "confusion")]
+        require_free("--csv", options.csv, (".csv",), read)
+        require_free("--plot", options.plot, (".png", ".svg"), read)
         found = ask(options)
         wrote = _written(found, options)
         say(options, "\n".join([*found.lines(width()), *wrote]), found.to_dict())

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equime.commands.shared import say
+from equime.commands.shared import require_free, say
 from equime.errors import EquimeError
 from equime.options import add_flags, from_flags, path_argument
 
@@ -30,7 +30,6 @@ def evaluate_captions_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", choices=["source", "tag"], help=who)
     add_flags(parser, Evaluate)
     parser.add_argument("--csv", type=path_argument, metavar="CSV", help="write every number here, too")
-    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="machine-readable output")
     parser.set_defaults(command=_evaluate)
 
 
@@ -38,6 +37,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from equime.table import write_atomically, writing
     from equime.tuning.evaluation.scores import head, in_short
 
+    require_free("--csv", options.csv, (".csv",), [options.captions, options.data])
     found, wrote = _captions(options) if options.captions else _model(options)
     if options.csv is not None:
         with writing(options.csv):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from equime.commands.shared import say
+from equime.commands.shared import require_free, say
 from equime.errors import EquimeError
 from equime.options import path_argument
 
@@ -38,6 +39,7 @@ def _report(options: argparse.Namespace) -> int:
     from equime.report.terms import TERMS
 
     _check(options)
+    stop = threading.Event()
     # Cutting out clips is mostly the codecs' work, which leaves Python free: it goes on beside the sections.
     with ThreadPoolExecutor(1) as beside, tqdm(total=len(SECTIONS), desc="report", unit="section", disable=None) as bar:
 
@@ -45,9 +47,12 @@ def _report(options: argparse.Namespace) -> int:
             bar.set_postfix_str(title)
             bar.update()
 
-        cut = beside.submit(_gallery, options)
-        found = sections(options.where, options.predictions, options.against, options.labels, begun)
-        clips = cut.result()
+        cut = beside.submit(_gallery, options, stop)
+        try:
+            found = sections(options.where, options.predictions, options.against, options.labels, begun)
+            clips = cut.result()
+        finally:  # whoever stops it, or gave it what does not read, waits for no more clips
+            stop.set()
     size = write(options.out, found, clips, faces=options.faces, terms=TERMS)
     refused = {section.id: section.refused for section in found if section.refused}
     facts = {"out": str(options.out), "bytes": size, "sections": [s.id for s in found], "not_answered": refused}
@@ -60,14 +65,14 @@ def _report(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> None:
     if not 0 <= options.clips <= MOST:
         raise EquimeError(f"expected 0 to {MOST} clips on a page, got {options.clips = }; `equime view` shows all")
-    if options.out.is_dir():
-        raise EquimeError(f"{options.out} is a folder: give --out a file for the page")
+    read = (options.where, options.predictions, options.against)
+    require_free("--out", options.out, (".html", ".htm"), read)
 
 
-def _gallery(options: argparse.Namespace) -> dict[str, Any] | None:
+def _gallery(options: argparse.Namespace, stop: threading.Event) -> dict[str, Any] | None:
     if not options.faces or not options.clips:
         return None
     from equime.report.gallery import gallery
 
-    found: dict[str, Any] = gallery(options.where, options.labels, options.clips, progress=False)
+    found: dict[str, Any] = gallery(options.where, options.labels, options.clips, progress=False, stop=stop)
     return found

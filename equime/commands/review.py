@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from equime.commands.shared import add_workspace, say, warn, width
+from equime.commands.shared import add_workspace, require_free, say, warn, width
 from equime.options import path_argument
 from equime.wording import counted
 
@@ -69,6 +69,7 @@ def _read(options: argparse.Namespace) -> int:
     from equime.audit.review.read import read
     from equime.table import write_atomically, writing
 
+    require_free("--csv", options.csv, (".csv",), [options.workspace, *options.sheets])
     found = read(options.workspace, options.sheets, options.by)
     lines = found.lines(width())
     if options.csv is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from equime.commands.shared import say, warn
 from equime.commands.train import warnings_told
 from equime.errors import EquimeError
 from equime.options import add_flags, from_flags, path_argument
+
+if TYPE_CHECKING:
+    from equime.tuning.training.options import Tune
 
 
 def tune_flags(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +43,9 @@ def _tune(options: argparse.Namespace) -> int:
     if not is_first():
         return 0
     lines, facts = [str(tuned)], tuned.to_dict()
+    if options.evaluate:
+        told, scored = _evaluated(options, chosen)
+        lines, facts = [*lines, *told], facts | {"evaluation": scored}
     if remote is not None:
         from equime.tuning.training.push import push_tuned
 
@@ -47,6 +53,18 @@ def _tune(options: argparse.Namespace) -> int:
         lines, facts = [*lines, str(pushed)], facts | {"pushed": pushed.to_dict()}
     say(options, "\n".join(lines), facts)
     return 0
+
+
+def _evaluated(options: argparse.Namespace, chosen: Tune) -> tuple[list[str], Any]:
+    """What it answers about those whom it was not trained on; about the same people where there are no others."""
+    from equime.tuning.evaluation.evaluate import Evaluate, evaluate
+    from equime.tuning.examples.draw import examples
+
+    splits = {example.split for example in examples(options.data, chosen.learnt, seed=chosen.seed)}
+    split: Any = next((name for name in ("test", "validation") if name in splits), "train")
+    how = Evaluate(split=split, seen=split == "train", limit=chosen.limit, device=chosen.device)
+    found = evaluate(str(options.out), options.data, options.out / "evaluation", how)
+    return list(found.lines()), found.to_dict()
 
 
 def _surveyed(options: argparse.Namespace) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import threading
 from typing import TYPE_CHECKING
 
 from equime.commands.diff import WHERE
@@ -38,8 +39,17 @@ def _view(options: argparse.Namespace) -> int:
         say(options, shown, {"address": viewer.address, "clips": count})
         if options.open:
             webbrowser.open(viewer.address)
-        viewer.serve_forever()
+        _serve(viewer)
     return 0
+
+
+def _serve(viewer: Viewer) -> None:
+    """Answer until Ctrl-C. Beside the main thread, so that nothing but waiting can be interrupted."""
+    threading.Thread(target=viewer.serve_forever, daemon=True).start()
+    try:
+        threading.Event().wait()
+    finally:
+        viewer.shutdown()
 
 
 def _show(viewer: Viewer, options: argparse.Namespace) -> int:

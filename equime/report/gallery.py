@@ -9,7 +9,8 @@ Labels of appearance are *perceived*, emotions the *intended* programme of actio
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 from urllib.parse import quote
@@ -23,9 +24,8 @@ from tqdm import tqdm
 from equime import action_units, schema
 from equime.audit import people
 from equime.audit.people import BASES
-from equime.audit.rows import label
+from equime.audit.rows import label, read_rows
 from equime.errors import EquimeError
-from equime.publishing.comparing.snapshot import open_version
 from equime.report import choose, excerpt
 from equime.report.media import Media, open_media
 
@@ -51,7 +51,13 @@ _BATCH: Final = 4096
 
 
 def gallery(
-    where: str, labels: str | None = None, count: int = 24, *, inline: bool = True, progress: bool = True
+    where: str,
+    labels: str | None = None,
+    count: int = 24,
+    *,
+    inline: bool = True,
+    progress: bool = True,
+    stop: threading.Event | None = None,
 ) -> dict[str, Any]:
     """What the page shows of each clip.
 
@@ -62,6 +68,7 @@ def gallery(
         inline: Cut the clips out, as part of the data; else tell where the server of `equime view` has them, all of
             them and whole.
         progress: Show the clips being cut out on a terminal.
+        stop: Once it is set no further clip is cut out.
 
     Returns:
         {"total", "shown", "inline", "scores", "units", "clips"}, of plain types and without NaN; units: the names of
@@ -71,16 +78,19 @@ def gallery(
     Raises:
         EquimeError: A data set that does not read, or that nobody has such labels in.
     """
-    read = open_version(where).read(COLUMNS)
+    read = read_rows(where, COLUMNS)
     rows = label(where, read, labels)
     table = rows.table.append_column(choose.DISAGREEMENT, pa.array(disagreement(read)))
     scores = [name for name in SCORES if pc.any(pc.is_finite(table[name])).as_py()]
     if inline:
         chosen = choose.choose(table, count)
-        clips = _cut_out(
-            where, table.take(pa.array([row for row, _ in chosen], pa.int64())), scores, rows.labels, progress
-        )
-        clips = [clip | {"why": why} for clip, (_, why) in zip(clips, chosen, strict=True)]
+        taken = table.take(pa.array([row for row, _ in chosen], pa.int64()))
+        cut = _cut_out(where, _described(taken, scores, rows.labels), len(chosen), progress)
+        clips = []
+        for clip, (_, why) in zip(cut, chosen, strict=True):
+            if stop is not None and stop.is_set():
+                break
+            clips.append(clip | {"why": why})
     else:
         clips = [clip | {"why": ""} | _served(row) for row, clip in _described(table, scores, rows.labels)]
     names = {str(number): name for number, name in action_units.NAMES.items()}
@@ -195,20 +205,15 @@ def _served(row: Row) -> Clip:
     return {"src": address(row["clip_id"])} | shape
 
 
-def _cut_out(where: str, table: pa.Table, scores: Sequence[str], labels: str, progress: bool) -> list[Clip]:
+def _cut_out(where: str, described: Iterable[tuple[Row, Clip]], total: int, progress: bool) -> Iterator[Clip]:
     media: Media | EquimeError
     try:
         media = open_media(where)
     except EquimeError as error:  # metadata alone, as a recipe is published
         media = error
-    described = tqdm(
-        _described(table, scores, labels),
-        desc="gallery",
-        unit="clip",
-        total=len(table),
-        disable=None if progress else True,
-    )
-    return [clip | _cut(media, row) for row, clip in described]
+    disable = None if progress else True
+    for row, clip in tqdm(described, desc="gallery", unit="clip", total=total, disable=disable):
+        yield clip | _cut(media, row)
 
 
 def _cut(media: Media | EquimeError, row: Row) -> Clip:

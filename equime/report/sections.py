@@ -8,6 +8,7 @@ Labels of appearance are *perceived*, emotions the *intended* programme of actio
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -93,8 +94,8 @@ class Material:
         return self.labelled(self.labels)
 
     def labelled(self, labels: str | None) -> Rows:
-        """The same, under somebody's labels."""
-        return label(self.name, self.table, labels, glasses(self.where))
+        """The same, under somebody's labels; who has none of them is told of the data set by where it lies."""
+        return replace(label(self.where, self.table, labels, glasses(self.where)), name=self.name)
 
     @cached_property
     def study(self) -> Study:
@@ -104,13 +105,15 @@ class Material:
     @property
     def name(self) -> str:
         """What a page calls the data set: not where on somebody's machine it lies."""
-        return Path(self.where).name if is_folder(self.where) else self.where
+        return Path(self.where).expanduser().resolve().name if is_folder(self.where) else self.where
 
     def unplaced(self, text: str) -> str:
         """A text without where on somebody's machine things lie."""
         for place in (self.where, self.against, self.predictions):
-            if place and Path(place).exists():
-                text = text.replace(str(place), Path(place).name)
+            whole = Path(place or "").expanduser()
+            for path in {str(place), str(whole)} if place and whole.exists() else ():
+                alone = rf"(?<![\w./-]){re.escape(path)}(?![\w-]|\.\w|\.\.)"  # "." is a folder, too
+                text = re.sub(alone, lambda found, name=whole.resolve().name: name, text)
         return text
 
     @cached_property
@@ -190,7 +193,7 @@ def _doses(material: Material) -> Iterator[Part]:
 
 def _labels(material: Material) -> Iterator[Part]:
     """How reliable labels are, and whether who is shown looks the same by either."""
-    yield reliability.reliability(open_version(material.where).read(reliability.COLUMNS), material.name)
+    yield reliability.reliability(material.table, material.name)
     own = material.rows
     (other,) = {SOURCE, TAG} - {own.labels}
     both = {own.labels: own, other: material.labelled(other)}

@@ -72,9 +72,11 @@ class Encoder:
             EquimeError: One does.
         """
         for example in examples:
-            for part in (example.question, example.answer):
-                if found := self._tokens.search(part):
-                    raise EquimeError(f"{example.id} holds {found[0]!r}, a token of {self.name}: expected plain words")
+            self._require_plain(example.id, example.question, example.answer)
+
+    def _require_plain(self, name: str, *texts: str) -> None:
+        if found := next(filter(None, map(self._tokens.search, texts)), None):
+            raise EquimeError(f"{name} holds {found[0]!r}, a token of {self.name}: expected plain words")
 
     @cached_property
     def _tokens(self) -> re.Pattern[str]:
@@ -117,7 +119,7 @@ class Encoder:
 
     def _answered(self, example: Example, answer: str) -> tuple[str, list[int]]:
         """The text with the answer, and the tokens of the answer at its end."""
-        self.require_plain([example])
+        self._require_plain(example.id, example.question, answer)
         tokenizer = self.processor.tokenizer
         question, whole = self._rendered(example), self._rendered(example, answer)
         said = whole[len(question) :] if whole.startswith(question) else whole

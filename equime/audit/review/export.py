@@ -12,7 +12,7 @@ never touches a sheet that somebody has begun to fill in.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from equime import catalog
+from equime import catalog, video
 from equime.action_units import FACS
 from equime.audit.review import sampling, sheet
 from equime.audit.review.blind import blinded
@@ -67,6 +67,8 @@ def export(
 ) -> Exported:
     """Draw clips and write what coders need, blind to the plan.
 
+    Clips that do not read are left out, and told. Nothing is written before each was read once.
+
     Args:
         workspace: With generated clips.
         out: A new or empty folder, or one that the same command began.
@@ -76,12 +78,16 @@ def export(
         by: See `sampling.sample`.
 
     Raises:
-        EquimeError: Nothing to draw from, a folder that holds other things, a clip that does not read or no room.
+        EquimeError: Nothing to draw from, a folder that holds other things, no clip that can be shown, or no room.
     """
     if not 1 <= coders <= len(CODERS):
         raise EquimeError(f"expected 1 to {len(CODERS)} coders, got {coders = }")
     table = Table(workspace)
-    key = sampling.sample(open_rows(str(workspace), sampling.COLUMNS), n, seed, by)
+    drawn = sampling.sample(open_rows(str(workspace), sampling.COLUMNS), n, seed, by)
+    unread = _unread(table, drawn)
+    key = sampling.without(drawn, unread)
+    if not len(key):
+        raise EquimeError(f"none of the clips drawn can be shown, the first: {next(iter(unread.values()))}")
     review = sampling.review_id(key)
     where = key_path(workspace, review)
     if out.resolve() in where.resolve().parents:
@@ -96,7 +102,10 @@ def export(
         write_atomically(out / _README, readme)
     _write_clips(table, key, out / "clips")
     _write_sheets(key, review, out, coders, seed)
-    return _told(review, out, where, key, n, coders)
+    told = _told(review, out, where, key, n - len(unread), coders)
+    left = f"{counted(len(unread), 'clip')} left out that cannot be shown, the first: "
+    notes = [left + why for why in list(unread.values())[:1]]
+    return told._replace(notes=(*notes, *told.notes))
 
 
 def key_path(workspace: Path, review: str) -> Path:
@@ -122,6 +131,24 @@ def _require_ours(out: Path, readme: bytes, key: pa.Table) -> None:
 def _is_left(path: Path) -> bool:
     """What a killed writer left behind."""
     return path.name.startswith(".") and path.name.endswith(".tmp")
+
+
+def _unread(table: Table, key: pa.Table) -> dict[str, str]:
+    """Drawn clip -> why it cannot be shown; empty where all can."""
+    from tqdm import tqdm
+
+    wanted = dict(zip(key["clip_id"].to_pylist(), key["sha256"].to_pylist(), strict=True))
+    found = {}
+    videos = _videos(table, wanted)
+    for clip_id, data in tqdm(videos, desc="reading", total=len(wanted), unit="clip", disable=None):
+        try:
+            frames = video.probe(_shown(clip_id, data)).num_frames
+            video.decode(data, (frames - 1,))
+            if video.sha256(data) != wanted[clip_id]:
+                raise EquimeError(f"{clip_id} cannot be shown: its file is not what its row tells")
+        except EquimeError as error:
+            found[clip_id] = str(error)
+    return found
 
 
 def _write_clips(table: Table, key: pa.Table, folder: Path) -> None:
@@ -152,7 +179,7 @@ def _write_clip(path: Path, data: bytes) -> None:
         os.utime(handle.fileno(), (_MOMENT, _MOMENT))
 
 
-def _videos(table: Table, wanted: dict[str, list[str]]) -> Iterator[tuple[str, bytes]]:
+def _videos(table: Table, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
     """Clips of a workspace with their bytes, a row group at a time."""
     workspace, found = Workspace(table.path), catalog.load(table)
     ids = found.rows["clip_id"].to_pylist()
@@ -160,8 +187,8 @@ def _videos(table: Table, wanted: dict[str, list[str]]) -> Iterator[tuple[str, b
         own = ids[shard.start : shard.start + shard.count]
         rows = tuple(place for place, clip_id in enumerate(own) if clip_id in wanted)
         for part in workspace.read(ShardRows(shard.index, rows), ["clip_id", "video"]) if rows else ():
-            for clip_id, video in zip(part["clip_id"].to_pylist(), part["video"].to_pylist(), strict=True):
-                yield clip_id, (video or {}).get("bytes") or b""
+            for clip_id, value in zip(part["clip_id"].to_pylist(), part["video"].to_pylist(), strict=True):
+                yield clip_id, (value or {}).get("bytes") or b""
 
 
 def _shown(clip_id: str, data: bytes) -> bytes:

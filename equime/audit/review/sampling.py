@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import numpy as np
@@ -91,6 +91,21 @@ def _names(count: int, rng: np.random.Generator) -> list[str]:
     """Numbers in no order, as many digits in each: "item_017"."""
     width = max(3, len(str(count)))
     return [f"item_{number:0{width}d}" for number in rng.permutation(count) + 1]
+
+
+def without(key: pa.Table, clips: Collection[str]) -> pa.Table:
+    """The key without some clips; those that are left of their strata stand for them, too."""
+    kept = key.filter(pc.invert(pc.is_in(key["clip_id"], pa.array(clips, pa.string()))))
+    before, after = (Counter(_expressions(table)["stratum"].to_pylist()) for table in (key, kept))
+    share = after.total() / max(1, before.total())
+    grown = pa.array([before[s] / after[s] * share if s in after else None for s in kept["stratum"].to_pylist()])
+    weight = pc.multiply(kept["weight"], grown.cast(pa.float64()))
+    return kept.set_column(KEY.get_field_index("weight"), "weight", weight).cast(KEY).combine_chunks()
+
+
+def _expressions(key: pa.Table) -> pa.Table:
+    """Each clip of an expression once."""
+    return key.filter(pc.and_(pc.is_valid(key["weight"]), pc.is_null(key["repeat_of"])))
 
 
 def review_id(key: pa.Table) -> str:

@@ -44,6 +44,7 @@ NOTES: Final = (
     "a difference from these (reference 0) is what the video adds; intervals draw people, not answers, and draw"
     " differences in pairs",
     "units and emotions are those that were planned; an answer that cannot be read names none (see 'read')",
+    "counts of clips are of answers: some clips are asked twice whether a unit is there",
 )
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from equime.clip import sparse
 from equime.errors import EquimeError
 from equime.locks import hold
 from equime.one_line import one_line
@@ -33,7 +34,7 @@ from equime.table import sweep, writing
 from equime.tuning.clips import Clips
 from equime.tuning.example import Example
 from equime.tuning.examples.draw import examples as draw
-from equime.tuning.formats import i2v, media, readme
+from equime.tuning.formats import i2v, media, readme, trl
 from equime.tuning.formats.markup import markup
 from equime.tuning.formats.media import Cut, Shown
 from equime.tuning.formats.options import Export
@@ -84,8 +85,8 @@ def export(where: str, out: Path | str, options: Export | None = None, *, progre
     """
     options, out = options or Export(), Path(out).expanduser()
     where, source = _pinned(where)
-    settings = result_fields(options) | {"source": source["name"]}
-    _check_folder(out, where, settings)
+    settings = result_fields(options)
+    _check_folder(out, where, settings, source["name"])
     found, left = _examples(where, options)
     clips = Clips(where)
     wanted, failed = _shown(found, clips, options.cut)
@@ -98,8 +99,14 @@ def export(where: str, out: Path | str, options: Export | None = None, *, progre
         if not kept:
             raise EquimeError(f"no clip can be shown: {one_line(next(iter(failed.values()), 'there is none'))}")
         left |= {"examples of clips that cannot be shown": len(found) - len(kept)} if failed else {}
-        manifest = write_texts(out, kept, wanted, options, settings | {"source": source}, left, failed)
-    return Exported(out, manifest, failed, written, _notes(left))
+        manifest = write_texts(out, kept, wanted, options, source, left, failed)
+    notes = [f"left out: {number} {why}" for why, number in left.items()]
+    if options.format == "trl" and "preference" in options.held and not options.cut.is_pictured:
+        notes.append(trl.NEEDS_PICTURES)
+    view, any_shown = options.cut.view, next(iter(wanted.values()))
+    if view and view.misses(any_shown.num_frames, any_shown.clip_fps):
+        notes.append(sparse(view.frames))
+    return Exported(out, manifest, failed, written, notes)
 
 
 def _pinned(where: str) -> tuple[str, dict[str, str]]:
@@ -117,7 +124,7 @@ def _pinned(where: str) -> tuple[str, dict[str, str]]:
     return pinned, {"name": repo, "fingerprint": pinned}
 
 
-def _check_folder(out: Path, where: str, settings: Mapping[str, Any]) -> None:
+def _check_folder(out: Path, where: str, settings: Mapping[str, Any], source: str) -> None:
     if out.exists() and not out.is_dir():
         raise EquimeError(f"expected a folder to write, {out} is a file")
     if is_folder(where) and Path(where).expanduser().resolve() in (out.resolve(), *out.resolve().parents):
@@ -131,13 +138,13 @@ def _check_folder(out: Path, where: str, settings: Mapping[str, Any]) -> None:
         return
     try:
         said = json.loads(before)
-        said = {name: said["source"]["name"] if name == "source" else said[name] for name in settings}
+        said = said["options"] | {"source": said["source"]["name"]}
+        asked = json.loads(json.dumps({**settings, "source": source}))
+        differ = [f"{name} {said[name]!r}" for name in asked if said[name] != asked[name]]
     except (ValueError, KeyError, TypeError) as error:
         raise EquimeError(f"{out / MANIFEST} does not read: delete {out} and export again") from error
-    differ = [name for name in settings if said[name] != json.loads(json.dumps(settings[name]))]
     if differ:
-        told = ", ".join(f"{name} {said[name]!r}" for name in differ)
-        raise EquimeError(f"{out} holds another export ({told}): name another folder")
+        raise EquimeError(f"{out} holds another export ({', '.join(differ)}): name another folder")
 
 
 def _examples(where: str, options: Export) -> tuple[list[Example], dict[str, int]]:
@@ -188,7 +195,3 @@ def _write_media(
     space.require(out, sum(options.cut.size(shown, rows[clip_id]) for clip_id, shown in jobs))
     failed = media.write(out, jobs, clips, options.cut, workers=options.workers, progress=progress)
     return len(jobs) - len(failed), failed
-
-
-def _notes(left: Mapping[str, int]) -> list[str]:
-    return [f"left out: {number} {why}" for why, number in left.items()]

@@ -104,11 +104,12 @@ class Cut:
     reference: bool = False
 
     def __post_init__(self) -> None:
-        if self.view and self.view.size % 2 and not self._pictured:
+        if self.view and self.view.size % 2 and not self.is_pictured:
             raise EquimeError(f"expected an even size for H.264 video, got size = {self.view.size}")
 
     @property
-    def _pictured(self) -> bool:
+    def is_pictured(self) -> bool:
+        """Whether frames become pictures, not a video."""
         return self.loose or (self.view is not None and self.view.name == "keyframes")
 
     def shown(self, row: Row) -> Shown:
@@ -125,7 +126,7 @@ class Cut:
         shard = hashlib.sha256(clip.clip_id.encode()).hexdigest()[:2]
         videos: tuple[str, ...] = ()
         images: tuple[str, ...] = ()
-        if not self._pictured:
+        if not self.is_pictured:
             videos = (f"clips/{shard}/{name}.mp4",)
             images = (f"references/{shard}/{name}.png",) if self.reference else ()
         elif self.view is not None and self.view.name == "keyframes":

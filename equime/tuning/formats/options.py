@@ -57,8 +57,8 @@ class Export:
     view: ViewName | None = option(
         None, help="frames around the planned apex, the clip, or onset, apex, offset and how they move (default: apex)"
     )
-    frames: int = option(0, help="how many (default: 16; of the view 'clip', every one)")
-    size: int = option(0, help="pixels of a side (default: as they are)")
+    frames: int | None = option(None, help="how many (default: 16; of the view 'clip', every one)")
+    size: int | None = option(None, help="pixels of a side (default: as they are)")
     labels: Literal["source", "tag"] | None = option(
         None, help="write perceived labels of subjects, by whom (default: none)"
     )
@@ -77,7 +77,7 @@ class Export:
             raise EquimeError(f"the format {self.format} holds {held}, not {', '.join(wrong)}: leave out --tasks")
         if self.format == "i2v" and (self.view not in (None, "clip") or self.frames or self.size):
             raise EquimeError("the format i2v holds whole clips: leave out --view, --frames and --size")
-        if self.frames < 0 or self.size < 0 or self.workers < 1:
+        if min(self.frames or 0, self.size or 0) < 0 or self.workers < 1:
             raise EquimeError(f"expected frames and size of 0 or more and a worker or more, got {self}")
         _ = self.cut
 
@@ -95,4 +95,4 @@ class Export:
         whole = name == "clip" and not self.frames and not self.size
         if name == "clip" and self.size and not self.frames:
             raise EquimeError("expected --frames with --view clip --size: how many of the clip's frames")
-        return Cut(None if whole else View(name, self.frames or FRAMES, self.size), loose=self.format == "mevqa")
+        return Cut(None if whole else View(name, self.frames or FRAMES, self.size or 0), loose=self.format == "mevqa")

@@ -27,7 +27,7 @@ def readme(manifest: Mapping[str, Any], loading: str) -> str:
     rows = [(name, *(part[key] for key in titles[1:])) for name, part in manifest["splits"].items()]
     left = [f"{number} {why}" for why, number in manifest["left_out"].items()]
     return f"""\
-# {text(source["name"])} for {manifest["format"]}
+# {text(source["name"])} for {manifest["options"]["format"]}
 
 Synthetic micro-expressions with questions and answers, written by `equime export-vlm`.
 

@@ -1,6 +1,6 @@
 """The texts of an export: a file of rows for each split, what goes with them, and the manifest, written last of all.
 
-write_texts(out, examples, wanted, options, settings, left, failed)       # the manifest
+write_texts(out, examples, wanted, options, source, left, failed)       # the manifest
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from equime import schema
 from equime.one_line import one_line
+from equime.options import result_fields
 from equime.shard_worker import versions
 from equime.table import replacing, write_atomically
 from equime.tuning.example import Example, Task
@@ -34,7 +35,7 @@ def write_texts(
     examples: Sequence[Example],
     wanted: Mapping[str, Shown],
     options: Export,
-    settings: Mapping[str, Any],
+    source: Mapping[str, str],
     left: Mapping[str, int],
     failed: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -46,7 +47,8 @@ def write_texts(
     others = {name: json.dumps(told, indent=1).encode() for name, told in known.extras(list(hashes), longest).items()}
     paths = [path for shown in used.values() for path in (*shown.videos, *shown.images)]
     manifest = {
-        **settings,
+        "options": result_fields(options),
+        "source": dict(source),
         "sampling": longest.facts
         | {"whole": longest.whole, "oracle": bool(options.cut.view and options.cut.view.is_oracle)},
         "splits": _splits(examples),
@@ -94,6 +96,7 @@ def _worded(example: Example, shown: Shown) -> Example:
 def _about(example: Example, shown: Shown, options: Export) -> dict[str, Any]:
     """What is known of an example and its clip, in a column that trainers pass over."""
     truth = example.truth
+    times = {name: getattr(truth, name) for name in ("onset_ms", "apex_ms", "offset_ms")}
     about = {
         "id": example.id,
         "clip_id": example.clip_id,
@@ -103,9 +106,7 @@ def _about(example: Example, shown: Shown, options: Export) -> dict[str, Any]:
         "wrong": example.wrong,
         "emotion": truth.emotion,
         "action_units": "+".join(map(str, truth.units)),
-        "onset_ms": truth.onset_ms,
-        "apex_ms": truth.apex_ms,
-        "offset_ms": truth.offset_ms,
+        **{name: None if ms is None else round(ms, 3) for name, ms in times.items()},
         **shown.facts,
     }
     return about | ({"groups": dict(example.groups)} if options.labels else {})

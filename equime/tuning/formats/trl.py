@@ -19,6 +19,9 @@ from equime.tuning.formats.media import Shown
 TASKS: Final[tuple[Task, ...]] = ALL
 
 
+NEEDS_PICTURES: Final = "TRL's DPOTrainer takes pictures and no videos: for preference pairs export --view keyframes"
+
+
 def rows(example: Example, shown: Shown, about: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(kind of file, row) of an example: "" for messages, "_preference" for pairs."""
     parts: list[dict[str, str]] = [{"type": "video", "video": path} for path in shown.videos]
@@ -47,7 +50,8 @@ def loading(files: Sequence[str], shown: Shown) -> str:
     )
     pairs = "" if shown.images or not any("_preference" in file for file in files) else NO_VIDEO
     return f"""\
-Run in this folder, since paths are relative to it; checked with TRL 1.16, transformers 5.23 and datasets 5.2.
+Run in this folder, since paths are relative to it; checked with TRL 1.16, transformers 5.23 and datasets 5.2. It takes
+datasets 4.7: older ones put `video: None` into texts, and the template then counts a second video.
 
 ```python
 from datasets import load_dataset

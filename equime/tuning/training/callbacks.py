@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from equime.errors import EquimeError
 from equime.optional import need
+from equime.recognise.training.spread import processes
 from equime.terminal import Ended
 
 PICKLED_OPTIONS: Final = "training_args.bin"
@@ -39,8 +41,12 @@ class Watching(_Callback):  # type: ignore[misc]
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside, the first signal is heard between two steps; afterwards it is raised."""
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Inside, the first signal is heard between two steps; afterwards it is raised.
+
+        Several processes must not stop at different steps: there signals do what they always do.
+        """
+        alone = processes() == 1 and threading.current_thread() is threading.main_thread()
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if alone}
 
         def heard(number: int, frame: Any) -> None:
             self.stopped = number

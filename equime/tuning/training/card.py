@@ -116,6 +116,6 @@ def _use(asked: Mapping[str, Any], repo: str | None) -> str:
     name = repo or "runs/v"
     code = f'from equime.tuning.training.adapter import open_tuned\n\nprocessor, model, run = open_tuned("{name}")'
     return (
-        f"```python\n{code}\n```\n\nor, without this package, `peft.PeftModel.from_pretrained(base, ...)`. Show it what "
-        f"it was trained on: {text(_view(asked))}."
+        f"```python\n{code}\n```\n\nor, without this package, `peft.PeftModel.from_pretrained(base, ...)`. Show it "
+        f"what it was trained on: {text(_view(asked))}."
     )
