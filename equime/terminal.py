@@ -49,6 +49,8 @@ def put(lines: Iterable[str]) -> None:
         EquimeError: They did not.
         BrokenPipeError: Nobody reads any more.
     """
+    if sys.stdout is None:
+        raise EquimeError("cannot write the output: standard output is closed")
     try:
         for line in lines:
             sys.stdout.write(f"{line}\n")

@@ -139,6 +139,34 @@ def test_chance_alone_is_quiet_though_clips_of_one_person_are_alike(alike: bool)
     assert naive > 0.5 * trials if alike else naive <= binom.ppf(0.9999, trials, 0.05)
 
 
+def test_matched_twins_are_one_draw_of_their_programme() -> None:
+    """Pairs within a group: their clips count once, or half of the quiet data sets are alarms."""
+    rng, trials, alarms = np.random.default_rng(2), 100, 0
+    subject = np.repeat(np.arange(60), 8)
+    pair, first = subject // 4 * 2 + subject % 2, subject % 4 < 2  # subjects 0 and 2, 1 and 3, ... of one race
+    race = np.array(schema.RACES[:2])[subject // 4 % 2]
+    place = np.tile(np.arange(8), 60)
+    ids = [f"t{p}-{k}" for p, k in zip(pair, place, strict=True)]
+    notes: tuple[str, ...] = ()
+    for _ in range(trials):
+        programme = rng.choice(EMOTIONS, (30, 8))
+        columns = {"race": race, "emotion": programme[pair, place], "twin_id": ids, "noise_key": ids}
+        found = association(file_rows(subject, **columns), ["race"], 99)
+        one = found.one(V, of="emotion")
+        assert one.clips == 240 and one.subjects > 55, "half of the clips, from nearly everybody"
+        alarms += one.p is not None and one.p < 0.05
+        notes = found.notes
+    assert alarms <= binom.ppf(0.999, trials, 0.05)
+    assert any(note.startswith("240 clips left out, one of each matched pair") for note in notes)
+    assert (
+        association(file_rows(subject[first], **{n: np.array(c)[first] for n, c in columns.items()}))
+        .one(V, of="emotion")
+        .clips
+        / 240
+        > 0.4
+    ), "a clip whose twin is gone stays"
+
+
 def test_chance_is_what_the_reference_says() -> None:
     rng = np.random.default_rng(1)
     found = [association(independent(rng, alike=True), ["race"], 99).one(V, of="emotion") for _ in range(60)]

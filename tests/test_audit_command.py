@@ -134,7 +134,7 @@ def test_answers_to_unknown_clips(
         assert "but 120 are not, the first is 'c0'" in refused(capsys, verb, *asked)
 
 
-@pytest.mark.parametrize("verb", ["generator", "captions", "twins", "doses"])
+@pytest.mark.parametrize("verb", ["generator", "captions", "twins", "doses", "labels"])
 def test_a_table_is_no_data_set(verb: str, ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path / f"answers.{ending}", answers())
     assert f"got the table {path}" in refused(capsys, verb, path)
@@ -150,12 +150,74 @@ def test_unknown_attributes_and_places(workspace: str, tmp_path: Path, capsys: p
     assert "cannot read" in refused(capsys, "performance", str(tmp_path / "none.csv"))
 
 
+@pytest.mark.parametrize("by", ["", ",", " , "])
+def test_no_attribute_is_one_line(by: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path / "answers.csv", answers())
+    assert "expected a column to group by, got none" in refused(capsys, "performance", path, "--by", by)
+    assert "expected a column to group by, got none" in refused(capsys, "association", path, "--by", by)
+
+
+@pytest.mark.parametrize("by", ["race,race", "Race", " race,RACE", "race+race"])
+def test_an_attribute_is_asked_once_in_any_spelling(
+    by: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path / "answers.csv", answers())
+    plain, found = (audited(capsys, "performance", path, "--by", name) for name in ("race", by))
+    assert found["findings"] == plain["findings"]
+
+
+def test_names_are_no_groups_and_lists_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    many = [row | {"clip_id": f"c{k}", "subject_id": f"s{k}"} for k, row in enumerate(answers(1200))]
+    path = written(tmp_path / "answers.csv", many)
+    said = "expected at most 1,000 groups of 'clip_id', got 1,200: name another column"
+    assert said in refused(capsys, "performance", path, "--by", "clip_id")
+    assert said in refused(capsys, "representation", path, "--by", "clip_id")
+    listed = written(tmp_path / "a.parquet", [row | {"race": [row["race"]]} for row in answers()])
+    assert "expected text in the column 'race' to group by, got list" in refused(
+        capsys, "performance", listed, "--by", "race"
+    )
+    notes = audited(capsys, "performance", listed)["notes"]
+    assert any("not grouped by race: " in note and "got list" in note for note in notes)
+
+
+def test_odd_names_do_not_break_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = [row | {"race": row["race"] + "\n\x1b[31m", "label": "a\nb", "prediction": "a\nb"} for row in answers()]
+    path = written(tmp_path / "answers.csv", odd)
+    assert main(["audit", "performance", path, "--by", "race"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "asian\\n\\x1b[31m" in out and "a\\nb" in out
+
+
 def test_categories_as_pandas_writes_them_are_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = pa.table({"race": pa.array(["white", "black"] * 9).dictionary_encode()})
     pq.write_table(table, tmp_path / "people.parquet")
     found = audited(capsys, "representation", str(tmp_path / "people.parquet"))
     shares = [f["value"] for f in found["findings"] if f["measure"] == "share" and f["of"] == "subjects" and f["clips"]]
     assert shares == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "said"),
+    [
+        ("--csv", "answers.csv", "which is read"),
+        ("--csv", "link.csv", "which is read"),
+        ("--csv", "a.txt", "expected --csv to end in .csv, got"),
+        ("--plot", "a.pdf", "expected --plot to end in .png or .svg, got"),
+        ("--csv", "{ws}/plan/a.csv", "which is read"),
+        ("--csv", "{ws}/../other/runs/a.csv", "lies in the workspace"),
+    ],
+)
+def test_nothing_is_written_over_what_is_read_nor_into_a_workspace(
+    flag: str, name: str, said: str, workspace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(written(tmp_path / "answers.csv", answers()))
+    (tmp_path / "link.csv").symlink_to(path)
+    make_workspace(Path(workspace).parent / "other", subjects=1, groups=["plan"])
+    before = path.read_bytes()
+    out = tmp_path / name.format(ws=workspace)
+    assert said in refused(capsys, "performance", str(path), "--data", workspace, flag, str(out))
+    assert path.read_bytes() == before and (out in (path, tmp_path / "link.csv") or not out.exists())
 
 
 def test_the_table_the_csv_and_the_lines(workspace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -184,8 +184,8 @@ class TestTaught:
 def command(*words: str) -> int:
     parser = argparse.ArgumentParser()
     evaluate_captions_flags(parser)
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args(words)
-    options.json = getattr(options, "json", False)
     return int(options.command(options))
 
 

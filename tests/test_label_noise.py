@@ -196,6 +196,15 @@ def test_performance_by_true_group() -> None:
     assert audit.one("UF1", group="male").reference == pytest.approx(plain.one("UF1", group="male").value)
 
 
+def test_a_blind_study_corrects_nothing_and_says_so() -> None:
+    rows, _, right = labelled()
+    for rates in ([[0.5, 0.5], [0.5, 0.5]], [[0.52, 0.48], [0.5, 0.5]]):
+        study = study_of(np.array(rates), 1000)
+        found = corrected_performance(answered(rows, right), ["gender"], study)
+        assert found.findings and all(f.value is None and "labelled nearly alike" in f.note for f in found.findings)
+        assert corrected_representation(rows, ["gender"], study).one("evenness", by="gender").value is None
+
+
 def test_several_trainings_are_averaged() -> None:
     rows, right, _ = labelled(60)
     one = answered(rows, right)

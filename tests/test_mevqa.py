@@ -21,6 +21,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from equime import schema
 from equime.action_units import ActionUnit
+from equime.cli import main
 from equime.errors import EquimeError
 from equime.tuning.example import KINDS
 from equime.tuning.examples.draw import examples
@@ -429,3 +430,16 @@ def test_no_answers_to_score_by_is_one_line(tmp_path: Path, table: pa.Table) -> 
         evaluate(read_questions(write(tmp_path / "test.jsonl", lines)), {lines[0]["id"]: "yes"})
     with pytest.raises(EquimeError, match="none of them"):
         evaluate(table, {})
+
+
+def test_the_command_scores_a_file_of_answers(
+    tmp_path: Path, table: pa.Table, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions, answers = tmp_path / "questions.jsonl", tmp_path / "answers.jsonl"
+    write_questions(table, questions)
+    write_questions(answered(table, dict.fromkeys(table["id"].to_pylist(), "negative")), answers)
+    words = ["evaluate-captions", "--questions", str(questions), "--answers", str(answers), "--json"]
+    assert main(words) == 0
+    found = {(f["scope"], f["measure"]): f for f in json.loads(capsys.readouterr().out)["findings"]}
+    assert found["coarse", "UF1"]["value"] == pytest.approx(found["coarse", "UF1"]["reference"])  # a constant answer
+    assert main(words[:3]) == 1 and "--answers" in capsys.readouterr().err

@@ -18,7 +18,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, r
 
 from equime import metrics
 from equime.audit.answers import Answered
-from equime.audit.performance import CRITERIA, SCORES, performance
+from equime.audit.group_scores import CRITERIA, SCORES
+from equime.audit.performance import performance
 from equime.audit.result import Audit
 from equime.audit.rows import Rows
 from equime.errors import EquimeError
@@ -233,8 +234,36 @@ def test_a_class_without_clips_and_a_file_of_one_class() -> None:
     never = answered(
         np.zeros(90, int), np.ones(90, int), np.arange(90), race=np.array(["asian", "black", "white"] * 30)
     )
-    ratio = gap_of(performance(never, ["race"]), "ratio", of="UF1", by="race")
-    assert ratio.value is None and ratio.note
+    poor = performance(never, ["race"])
+    ratio = gap_of(poor, "ratio", of="UF1", by="race")
+    assert ratio.value is None and ratio.note == "no group scores above zero"
+    assert gap_of(poor, "gap", of="UF1", by="race").note == "all groups alike"
+    absent = gap_of(poor, "gap", of="recall of glad", by="race")
+    assert absent.value is absent.p is absent.reference is None and "fewer than two groups" in absent.note
+
+
+def test_each_classs_gap_and_which_class_and_groups_a_criterion_is_of() -> None:
+    rng = np.random.default_rng(8)
+    people = np.repeat(np.arange(300), 9)
+    race = np.array(["asian", "black", "white"])[people % 3]
+    truth = np.tile(np.arange(3), 900)
+    right = rng.random(2700) < 0.9 - 0.4 * ((race == "black") & (truth == 1))
+    found = performance(answered(truth, np.where(right, truth, 2), people, race=race), ["race"])
+    recall = {(g, k): (right | (truth == 2))[(race == g) & (truth == k)].mean() for g in set(race) for k in range(3)}
+    for k, name in enumerate(CLASSES):
+        each = [recall[group, k] for group in ("asian", "black", "white")]
+        one = gap_of(found, "gap", of=f"recall of {name}", by="race")
+        assert one.value == pytest.approx(max(each) - min(each), abs=1e-12)
+        assert one.p is not None and (one.p < 0.01) == (name == "glad")
+    glad = gap_of(found, "gap", of="recall of glad", by="race")
+    assert glad.reference < 0.1 < glad.low < 0.4 < glad.high
+    best = max(("asian", "white"), key=lambda group: recall[group, 1])
+    said = f"recall of glad: lowest: black; highest: {best}"
+    assert glad.note == said.partition(": ")[2]
+    opportunity = gap_of(found, "equal opportunity", by="race")
+    assert (opportunity.value, opportunity.note) == (glad.value, said)
+    assert gap_of(found, "demographic parity", by="race").note.startswith("answers of ")
+    assert gap_of(found, "equalised odds", by="race").note == said
 
 
 def test_what_differs_from_clip_to_clip_is_compared_too() -> None:

@@ -15,7 +15,7 @@ from hub_server import Hub
 README = Path(__file__).resolve().parents[1] / "README.md"
 BLOCK = re.compile(r"(?:<!-- not-run: (?P<reason>[^\n]+) -->\n)?^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.M | re.S)
 COMMAND = re.compile(r"^equime ", re.M)
-NOT_RUN = 7  # a block that is left out needs a reason, and this number to be raised in the open
+NOT_RUN = 8  # a block that is left out needs a reason, and this number to be raised in the open
 
 
 @dataclass(frozen=True)

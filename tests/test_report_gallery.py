@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -417,6 +418,13 @@ def test_gallery_of_real_clips_is_plain_data(annotated: Path) -> None:
             assert clip["start_ms"] < clip["planned"]["onset"] < clip["planned"]["offset"] < end
         score = row["unit_fidelity"]
         assert clip["scores"]["unit_fidelity"] == (None if score is None else pytest.approx(score, rel=1e-3))
+
+
+def test_no_clip_is_cut_out_once_it_is_stopped(made: Table) -> None:
+    stop = threading.Event()
+    assert len(gallery(str(made.path), count=3, progress=False, stop=stop)["clips"]) == 3
+    stop.set()
+    assert len(gallery(str(made.path), count=3, progress=False, stop=stop)["clips"]) == 0
 
 
 def test_gallery_for_a_server_names_every_clip(made: Table) -> None:

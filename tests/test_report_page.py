@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -11,19 +12,23 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from browser import CHROMIUM, MISSING, Browser, Page
 from make_clips import clip_bytes
-from make_workspace import make_workspace
+from make_workspace import add_rows, make_row, make_workspace
 
 from equime import schema
 from equime.audit.result import Audit, Finding
 from equime.cli import main
+from equime.errors import EquimeError
+from equime.report.gallery import gallery as gallery_of
 from equime.report.overview import Grid
 from equime.report.page import html, write
 from equime.report.parts import PICTURES
 from equime.report.sections import Material, Section, sections
 from equime.report.terms import TERMS
+from equime.table import Table
 
 pytest.importorskip("matplotlib")
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
@@ -242,11 +247,57 @@ def test_no_section_says_where_things_lie(workspace: Path, tmp_path: Path) -> No
     assert told == "answers.csv has no row of ws, nor of owner/name@1.0.0"
 
 
+def test_the_folder_one_is_in_has_a_name_and_takes_no_full_stop(
+    monkeypatch: pytest.MonkeyPatch, workspace: Path
+) -> None:
+    monkeypatch.chdir(workspace)
+    material = Material(".")
+    assert material.name == "ws"
+    assert material.unplaced("plan ... in . or ./a, 0.5 of a.b.") == "plan ... in ws or ws/a, 0.5 of a.b."
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_is_no_number(
+    odd: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [field.name for field in schema.CLIPS if pa.types.is_floating(field.type)]
+    scores = [name for name in names if schema.OWNER[name] in ("score", "tag")]
+    assert {"amplitude", "measured_apex_ms", "identity", "skin_ita", "age", "psnr_consecutive"} <= set(scores)
+    for name, value in (("odd", odd), ("none", None)):
+        rows = [make_row(5 * s + k, s, 0, emotion) for s in range(24) for k, emotion in enumerate(schema.EMOTIONS)]
+        for row in rows[::3]:
+            row |= dict.fromkeys(scores, value)
+        add_rows(Table.create(tmp_path / name / "ws", shard_rows=30), rows)
+        out = tmp_path / f"{name}.html"
+        assert main(["report", str(tmp_path / name / "ws"), "--clips", "6", "--out", str(out)]) == 0
+        assert json.dumps(gallery_of(str(tmp_path / name / "ws"), inline=False), allow_nan=False)
+    capsys.readouterr()
+    assert (tmp_path / "odd.html").read_bytes() == (tmp_path / "none.html").read_bytes()
+
+
+def test_answers_without_labels_are_held_against_the_intended_emotions(workspace: Path, tmp_path: Path) -> None:
+    rows = [row for row in Table(workspace).rows(["clip_id", "emotion"])]
+    said = [(row["clip_id"], "fear" if k % 4 else row["emotion"], row["emotion"]) for k, row in enumerate(rows)]
+    bare, full = tmp_path / "bare.csv", tmp_path / "full.csv"
+    bare.write_text("clip_id,prediction\n" + "".join(f"{clip},{answer}\n" for clip, answer, _ in said))
+    full.write_text("clip_id,prediction,label\n" + "".join(",".join(line) + "\n" for line in said))
+    one, other = (sections(str(workspace), predictions=path) for path in (bare, full))
+    assert [s.parts for s in one if s.id == "performance"] == [s.parts for s in other if s.id == "performance"]
+    assert next(s for s in one if s.id == "performance").parts
+    bare.write_text("clip_id,prediction\nfear/nobody,fear\n")
+    with pytest.raises(EquimeError, match="1 are not, the first is 'fear/nobody'"):
+        sections(str(workspace), predictions=bare)
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
         (["--clips", "25"], "expected 0 to 24 clips"),
         (["--out", "{folder}"], "is a folder"),
+        (["--out", "{folder}/a.txt"], "expected --out to end in .html or .htm, got"),
+        (["--out", "{ws}/score/a.html"], "which is read: give --out another file"),
+        (["--out", "{other}/notes/a.html"], "lies in the workspace"),
+        (["--labels", "tag", "--out", "{folder}/a.html"], "run `equime tag {ws}`"),
         (["--predictions", "{folder}/none.csv"], "none.csv"),
         (["--against", "{folder}/nothing"], "nothing"),
     ],
@@ -254,16 +305,13 @@ def test_no_section_says_where_things_lie(workspace: Path, tmp_path: Path) -> No
 def test_bad_input_is_one_line(
     workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str
 ) -> None:
-    arguments = [
-        "report",
-        str(workspace),
-        "--out",
-        str(tmp_path / "a.html"),
-        *(m.format(folder=tmp_path) for m in more),
-    ]
-    assert main(arguments) == 1
+    bare = tmp_path / "bare"
+    make_workspace(bare, subjects=1, groups=["plan", "generate"])
+    places = {"folder": tmp_path, "ws": bare if "--labels" in more else workspace, "other": bare}
+    words = [word.format(**places) for word in more]
+    assert main(["report", str(places["ws"]), "--out", str(tmp_path / "a.html"), *words]) == 1
     error = capsys.readouterr().err
-    assert said in error and error.count("\n") == 1 and not (tmp_path / "a.html").exists()
+    assert said.format(**places) in error and error.count("\n") == 1 and not (tmp_path / "a.html").exists()
 
 
 # --- in the browser

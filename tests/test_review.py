@@ -333,12 +333,34 @@ def test_a_workspace_without_clips(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_clip_that_is_no_mp4_is_named(tmp_path: Path) -> None:
-    rows = [make_row(k, k, 0, "fear") for k in range(2)]
+def test_clips_that_cannot_be_shown_are_left_out_and_told(tmp_path: Path) -> None:
+    rows = [make_row(k, k % 2, k, "fear" if k < 8 else "anger") for k in range(16)]
+    rows = [row | {"action_units": rows[k // 8]["action_units"]} for k, row in enumerate(rows)]
     rows[1]["video"] = {"bytes": b"RIFF....AVI something", "path": None}
+    rows[2]["video"] = rows[3]["video"]  # not what its row tells
+    cut = rows[9]["video"]["bytes"][:-200]
+    rows[9] |= {"video": {"bytes": cut, "path": None}, "sha256": video.sha256(cut)}
     add_rows(Table.create(tmp_path / "ws", shard_rows=4), rows)
-    with pytest.raises(EquimeError, match=r"fear/m_1_0 cannot be shown: expected an MP4"):
+    found = export(tmp_path / "ws", tmp_path / "out", n=16)
+    assert found.clips == 13 and any(note.startswith("3 clips left out that cannot be shown") for note in found.notes)
+    key = key_of(found)
+    kept = {row["clip_id"] for row in key.values()}
+    assert kept == {row["clip_id"] for k, row in enumerate(rows) if k not in (1, 2, 9)}
+    assert {path.stem for path in (found.out / "clips").iterdir()} == set(key)
+    assert {row["item"] for row in rows_of(found.out / "sheet_A.csv")} == set(key)
+    once = [row for row in key.values() if row["repeat_of"] is None]
+    strata = Counter(row["stratum"] for row in once)
+    assert sorted(strata.values()) == [3, 3, 3, 4]
+    for row in once:  # what is left of a stratum of 4 of the 16 still stands for all of it
+        assert row["weight"] * strata[row["stratum"]] / 13 == pytest.approx(4 / 16)
+
+
+def test_nothing_is_written_where_no_clip_can_be_shown(tmp_path: Path) -> None:
+    rows = [make_row(k, k, 0, "fear") | {"video": {"bytes": b"garbage", "path": None}} for k in range(3)]
+    add_rows(Table.create(tmp_path / "ws", shard_rows=4), rows)
+    with pytest.raises(EquimeError, match=r"none of the clips drawn can be shown, the first: .* expected an MP4"):
         export(tmp_path / "ws", tmp_path / "out", n=2)
+    assert not (tmp_path / "out").exists() and not (tmp_path / "ws" / "review").exists()
 
 
 def test_a_full_disk_is_one_line_and_nothing_is_half_written(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ A row is named as a spreadsheet names it: the header of a CSV is row 1. Emotions
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from equime.errors import EquimeError
 from equime.one_line import one_line
 
 Array = npt.NDArray[Any]
+Labels = Callable[[pa.ChunkedArray], pa.ChunkedArray]
 
 IDS: Final = ("sample_id", "clip_id")
 """Columns that name a clip, the first that is there."""
@@ -61,19 +62,26 @@ class AnswerTable:
     folded: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, path: Path) -> AnswerTable:
+    def read(cls, path: Path, labels: Labels | None = None) -> AnswerTable:
         """The labelled rows.
+
+        Args:
+            path: The file.
+            labels: Clips' ids -> their labels; asked where the file names clips and has no column `label`.
 
         Raises:
             EquimeError: No such file, no column `label` or `prediction` or none of text, no labelled row.
         """
         table = read_table(path)
+        name = next((name for name in IDS if name in table.column_names), None)
+        if labels and name and "label" not in table.column_names:
+            table = put(table, "label", labels(as_text(table, name, path)))
         require(table, _CLASS, path)
         table, spelled, folded = _one_spelling(_as_text(table, path))
         known = np.asarray(table["label"].is_valid())
         if not known.any():
             raise EquimeError(f"no row of {path} has a label: expected at least one answer that can be right or wrong")
-        if name := next((name for name in IDS if name in table.column_names), None):
+        if name:
             table = put(table, "clip_id", as_text(table, name, path))
         lines = np.flatnonzero(known) + (1 if path.suffix.lower() == ".parquet" else 2)
         return cls(path, table.filter(pa.array(known)), lines, int((~known).sum()), spelled, folded)
@@ -107,7 +115,7 @@ class AnswerTable:
     @property
     def notes(self) -> list[str]:
         """What was understood, and what was not: spellings, classes without a label, columns p_ of something else."""
-        told = [f"taken for one class whatever the case and \"_\": {_some(self.folded)}"] * bool(self.folded)
+        told = [f"other spellings of a class, read as that class: {_some(self.folded)}"] * bool(self.folded)
         if never := self._named("prediction") - self._named("label"):
             told.append(f"answers that no clip is labelled as, which are always wrong: {_some(never)}")
         if self._struct is None and not self._prefixed and (others := self._with_prefix):

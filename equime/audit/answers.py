@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equime import schema
-from equime.audit.answer_table import IDS, OWN, AnswerTable, put, remarks
+from equime.audit.answer_table import IDS, OWN, AnswerTable, Labels, put, remarks
 from equime.audit.rows import ATTRIBUTES, FILE_LABELS, Rows
 from equime.errors import EquimeError
 
@@ -81,7 +81,8 @@ def read_answers(path: Path, data: Rows | None = None) -> Answered:
     """The labelled answers in a file.
 
     Args:
-        path: `equime train`'s or `equime predict`'s table, or any CSV or Parquet file with `label` and `prediction`.
+        path: `equime train`'s or `equime predict`'s table, or any CSV or Parquet file with `label` and `prediction`;
+            of clips of `data` without `label`, whose intended emotions then are the labels.
         data: The data set that the clips are of, from `open_rows` with at least `clip_id`; its labels, subjects and
             columns then count. None: the file's own.
 
@@ -90,7 +91,7 @@ def read_answers(path: Path, data: Rows | None = None) -> Answered:
             are all of other classes than the labels, probabilities that are none, a clip answered twice by one seed or
             not by every seed, or one that `data` does not have.
     """
-    answers = AnswerTable.read(path)
+    answers = AnswerTable.read(path, None if data is None else _emotions(path, data))
     answers.check_classes()
     truth, predicted = answers.numbers("label"), answers.numbers("prediction")
     seeds, probabilities = answers.seeds(), answers.probabilities()
@@ -163,23 +164,37 @@ def _joined(answers: AnswerTable, data: Rows) -> Rows:
         EquimeError: One of the two names no clips, or there are answers to clips that the other does not have.
     """
     table, path = answers.columns, answers.path
-    key = next((name for name in reversed(IDS) if name in data.table.column_names), None)
-    if key is None or "clip_id" not in table.column_names:
-        lacking = data.name if key is None else path
-        raise EquimeError(f"{lacking} names no clips: expected a column clip_id or sample_id to join answers by")
-    known = data.table[key]
-    if pc.count_distinct(known).as_py() != len(known):
-        raise EquimeError(f"{data.name}: expected each {key} once to join answers by, got some more often or null")
-    place = _places(table["clip_id"], known)
-    if (place < 0).any():
-        unknown = pc.unique(table["clip_id"].filter(pa.array(place < 0)))
-        said = f"{len(unknown):,} are not, the first is {unknown[0].as_py()!r}"
-        raise EquimeError(f"{path}: expected answers to clips of {data.name}, but {said}")
+    if "clip_id" not in table.column_names:
+        raise EquimeError(f"{path} names no clips: expected a column clip_id or sample_id to join answers by")
+    key, place = _joint(path, table["clip_id"], data)
     taken = data.table.take(pa.array(place))
     columns = {name: taken[name] for name in taken.column_names} | {"clip_id": taken[key]}
     columns |= {name: table[name] for name in table.column_names if name in OWN or name not in columns}
     columns["subject_id"] = pc.coalesce(taken["subject_id"].cast(pa.string()), taken[key].cast(pa.string()))
     return Rows(data.name, data.labels, pa.table(columns), (*data.notes, *_other_labels(columns, data.name)))
+
+
+def _joint(path: Path, ids: pa.ChunkedArray, data: Rows) -> tuple[str, Array]:
+    """The data set's column of ids, and the row there of each answer."""
+    key = next((name for name in reversed(IDS) if name in data.table.column_names), None)
+    if key is None:
+        raise EquimeError(f"{data.name} names no clips: expected a column clip_id or sample_id to join answers by")
+    known = data.table[key]
+    if pc.count_distinct(known).as_py() != len(known):
+        raise EquimeError(f"{data.name}: expected each {key} once to join answers by, got some more often or null")
+    place = _places(ids, known)
+    if (place < 0).any():
+        unknown = pc.unique(ids.filter(pa.array(place < 0)))
+        said = f"{len(unknown):,} are not, the first is {unknown[0].as_py()!r}"
+        raise EquimeError(f"{path}: expected answers to clips of {data.name}, but {said}")
+    return key, place
+
+
+def _emotions(path: Path, data: Rows) -> Labels | None:
+    """What labels clips where the answers do not: the data set's intended emotions, where it has them."""
+    if "emotion" not in data.table.column_names:
+        return None
+    return lambda ids: data.table["emotion"].take(pa.array(_joint(path, ids, data)[1]))
 
 
 def _other_labels(columns: Mapping[str, pa.ChunkedArray], name: str) -> list[str]:

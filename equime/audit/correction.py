@@ -29,9 +29,12 @@ from equime.planning.targets import LABELS
 Array = npt.NDArray[Any]
 
 DRAWS: Final = 300
+LEAST: Final = 0.05
+"""Smallest singular value of the rates of a study that tells true groups apart: 1 of labels that never err, 0 of labels
+that say nothing of at least one group. Below it the correction makes up numbers."""
 ASSUMES: Final = (
-    "corrected: expected over true groups, by a validation study; its reference is the value as labelled; assumes that"
-    " the study's error rates hold here, and that within a true group a label's error says nothing of the outcome"
+    'corrected: expected over true groups, by a validation study; "chance or target" is the value as labelled; assumes'
+    " that the study's error rates hold here, and that within a true group a label's error says nothing of the outcome"
 )
 
 
@@ -91,6 +94,11 @@ class Study:
                 raise EquimeError(f"the validation study has nobody who is, or is called, {by.by} {name!r}: add rows")
         kept = [place for place, row in enumerate(table) if row.sum()]
         return cls(tuple(names[place] for place in kept), table[np.ix_(kept, kept)])
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether some true groups are labelled so much alike that nothing can be said of them one by one."""
+        return bool(np.linalg.svd(sensitivities(self.table), compute_uv=False).min() < LEAST)
 
     def placed(self, by: Groups) -> Array:
         """Each clip's place in `groups`, -1 where it has no label: int64 (n,)."""

@@ -43,7 +43,8 @@ NOTES: Final = (
     "the threshold is the dose, 1 (A) to 5 (E), at which half of the clips are detected; intensities are an order, so"
     " that half a dose means no more than between two letters",
     "intervals draw people; a gap of thresholds counts a group below A as 1 and one above E as 5, so that it is the"
-    " least that the gap can be; its reference is the mean gap where chance deals the groups to people",
+    " least that the gap can be",
+    '"chance or target" is of that gap its mean where chance deals the groups to people; rates have none',
 )
 _BOUNDS: Final = "below A", "above E"
 _HAIR: Final = 1e-9

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from equime.audit import answers, association, generator, performance, reliability, representation
+from equime.audit.files import SUFFIXES
 from equime.audit.result import Audit, Finding
 from equime.audit.rows import SOURCE, TAG, Rows, glasses, label, read_rows
 from equime.audit.true_groups import corrected_generator, corrected_performance, corrected_representation
@@ -44,8 +45,11 @@ def label_noise(where: str, predictions: Path | None = None, confusion: Path | N
         Reliability by group; of the other audits what is said of all groups, by labeller; what is corrected, by group.
 
     Raises:
-        EquimeError: Nothing there that this package reads, nobody has a label, or a bad file.
+        EquimeError: Nothing there that this package reads, a table of somebody's, nobody has a label, or a bad file.
     """
+    if where.lower().endswith(SUFFIXES):
+        known = "a workspace, a release's or a tree's folder, or OWNER/NAME[@VERSION] on the Hub"
+        raise EquimeError(f"expected {known}, got the table {where}: see `equime audit performance {where}`")
     study = Confusion.from_csv(confusion) if confusion else None
     table, worn = read_rows(where, COLUMNS), glasses(where)
     first, notes = reliability.reliability(table, where), list[str]()

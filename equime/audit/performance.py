@@ -7,7 +7,7 @@ Why gaps need more than a value: the largest of several differences is above zer
 beside the mean gap where chance deals the groups to the subjects, and `p` says how often chance gives as much. The
 measures are fairlearn's (Bird et al. 2020; by class, one against the rest):
 
-- gap, ratio, worst group: of UF1, UAR and accuracy;
+- gap, ratio, worst group: of UF1, UAR and accuracy; gap: of each class's recall, too;
 - equal opportunity (Hardt et al. 2016): the largest difference of a class's recall;
 - equalised odds (as there): the largest difference of a class's recall or of its false alarms;
 - demographic parity: the largest difference of the share of answers that name a class.
@@ -27,10 +27,11 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from equime import metrics
-from equime.audit import permutation
+from equime.audit import group_scores, permutation
 from equime.audit.answers import Answered
+from equime.audit.group_scores import ALIKE, NO_CLASS, SCORES, apart, measures, with_logarithms
 from equime.audit.groups import Groups, is_small, several, whose
-from equime.audit.resampling import Test, Tested, Units, compared, corrected, drawn, estimates, mean, share
+from equime.audit.resampling import Test, Tested, Units, compared, corrected, drawn, estimates, mean
 from equime.audit.result import Audit, Finding, figures
 from equime.bootstrap import Estimate
 from equime.scores import Answers, Scores
@@ -38,19 +39,29 @@ from equime.scores import Answers, Scores
 Array = npt.NDArray[Any]
 
 COLUMNS: Final = ("clip_id", "emotion", "split", "accepted")
-SCORES: Final = ("UF1", "UAR", "accuracy")
-CRITERIA: Final = ("equal opportunity", "equalised odds", "demographic parity")
 QUESTION: Final = "Does the recogniser serve everybody alike?"
 NOTES: Final = (
-    "intervals draw people, not clips; the reference of a score is the better of two guesses: always the commonest"
-    " class, or classes drawn with their shares in the group",
-    "a largest gap is above zero by chance alone: read it against its reference, the mean gap where chance deals the"
-    " groups to people, and by p (corrected for all gaps of this audit, Westfall and Young 1993); its interval is"
-    " Tukey's, over all groups at once, for a plain one would never reach zero",
+    '"answered" is how many of the answers name a class; recall is how many of the clips of a class are answered right;'
+    " a false alarm is a clip of another class that is taken for it",
+    "of several classes each criterion looks at one class against the rest and keeps the class in which groups are"
+    " farthest apart: equal opportunity by recall, equalised odds by recall or false alarms, demographic parity by the"
+    " share of the answers; the note says which class and which groups",
+    '"chance or target" is of a score the better of two guesses, always the commonest class or classes drawn with their'
+    " shares in the group; of recall and answered the class's share of the clips; of gaps, criteria and ratios the mean"
+    " where chance deals the groups to people",
+    "a largest gap is above zero by chance alone, and rather too large where groups are of few people: a group that was"
+    " unlucky counts as the worst",
+    "p: of many gaps some look large by chance, so each is held against the largest that chance brings about among all"
+    " the gaps of this audit; where groups say nothing, any p below .05 then comes in 5 of 100 audits (Westfall and"
+    " Young 1993)",
+    "an interval draws people, not clips, and is of one number alone (Tukey's over all its groups); p is corrected over"
+    " all tests: trust p for whether there is a gap, the interval for how large it may be",
+    "ratios have no p: the lowest over the highest is the gap told in another way, and tested there",
     "the worst group's interval is its own: it does not know that the group was chosen for being the worst",
     "UF1, accuracy and demographic parity also differ where groups' clips are of other classes; gaps of recall (UAR,"
     " equal opportunity) do not",
 )
+ZERO: Final = "no group scores above zero"
 _POOLED: Final = "all data sets"
 
 
@@ -98,45 +109,6 @@ def _scopes(answers: Answered) -> Iterator[tuple[str, Array]]:
     yield _POOLED, everything
     for name in names:
         yield name, np.asarray(pc.equal(column, name))
-
-
-# --- scores from counts
-
-
-def measures(counts: Array) -> Array:
-    """Scores of pooled counts (..., seeds, K, K), means over the seeds: (..., 3 + 3K).
-
-    UF1, UAR, accuracy, then for each class its recall, its share of the answers and its false alarms: how many of the
-    clips that are not of it were taken for it. NaN where there is no such clip.
-    """
-    counts = np.asarray(counts, np.float64)
-    support, answered, hits = counts.sum(-1), counts.sum(-2), np.diagonal(counts, axis1=-2, axis2=-1)
-    total = support.sum(-1, keepdims=True)
-    whole = np.stack([metrics.uf1(counts), metrics.uar(counts), metrics.accuracy(counts)], -1)
-    parts = metrics.recall(counts), share(answered, total), share(answered - hits, total - support)
-    return np.asarray(np.concatenate([whole, *parts], -1).mean(-2))
-
-
-def with_logarithms(counts: Array) -> Array:
-    """`measures`, then the logarithms of UF1, UAR and accuracy, differences of which are ratios: (..., 6 + 3K)."""
-    found = measures(counts)
-    with np.errstate(divide="ignore"):
-        return np.concatenate([found, np.log(found[..., :3])], -1)
-
-
-def apart(found: Array) -> Array:
-    """How far groups are apart, of what `with_logarithms` gives of them, (..., G, 6 + 3K): (..., 9).
-
-    The largest differences of UF1, UAR and accuracy, then `CRITERIA`, then the differences of the logarithms. Groups
-    without a class take no part in what is said of it.
-    """
-    # fmin and fmax pass over NaN; infinite less infinite is NaN.
-    with np.errstate(invalid="ignore"):
-        gap = np.fmax.reduce(found, axis=-2) - np.fmin.reduce(found, axis=-2)
-    parts = np.split(gap[..., 3:-3], 3, -1)
-    recall, answered, false = (np.fmax.reduce(part, axis=-1) for part in parts)
-    criteria = np.stack([recall, np.fmax(recall, false), answered], -1)
-    return np.concatenate([gap[..., :3], criteria, gap[..., -3:]], -1)
 
 
 # --- findings
@@ -201,8 +173,8 @@ class _Part:
             yield _finding(score, estimate, base, reference=max(guesses), note="; ".join([said, *notes]))
         for k, own in enumerate(support / support.sum()):
             for measure, place in (("recall", 3 + k), ("answered", 3 + len(classes) + k)):
-                missing = f"no clip of {classes[k]} here" * (not support[k])
-                yield _finding(measure, found[place], base, of=classes[k], reference=float(own), note=missing)
+                missing = f"no clip of {classes[k]} here"
+                yield _finding(measure, found[place], base, of=classes[k], reference=float(own), missing=missing)
 
     def gaps(self, units: Units, counts: Array, by: Groups, scored: Sequence[Finding]) -> Iterator[Tested]:
         """How far the groups are apart that are not small."""
@@ -211,24 +183,32 @@ class _Part:
         inside = np.append(large, False)[by.member]
         base: dict[str, Any] = {"by": by.by, "scope": self.scope, "labels": self.answers.rows.labels_of(by.by)}
         base |= {"clips": int(inside.sum()) // self.runs, "subjects": int(people[large].sum())}
-        names = [("gap", n) for n in SCORES] + [(n, "") for n in CRITERIA] + [("ratio", n) for n in SCORES]
+        names = group_scores.names(self.answers.classes)
         if large.sum() < 2:
             none = f"fewer than two groups of {by.by} have enough people to be compared"
             yield from ((Finding(measure=measure, of=of, note=none, **base), None) for measure, of in names)
             return
-        ends = {score: _ends(scored, score) for score in SCORES}
-        for (measure, of), one in zip(names, compared(units, counts, large, with_logarithms, apart), strict=True):
-            said = f"lowest: {ends[of][0].group}; highest: {ends[of][1].group}" if of else ""
+        own = with_logarithms(permutation.pooled(units.member, counts, len(by.names)))[large]
+        groups = [name for name, taken in zip(by.names, large, strict=True) if taken]
+        told = group_scores.told(own, groups, self.answers.classes)
+        found = compared(units, counts, large, with_logarithms, apart)
+        for (measure, of), said, one in zip(names, told, found, strict=True):
             chance = mean(one.chance)
             if measure == "ratio":  # the same test as the gap's
                 least = None if chance is None else math.exp(-chance)
-                yield _finding(measure, _ratio(one.estimate), base, of=of, note=said, reference=least), None
+                yield (
+                    _finding(measure, _ratio(one.estimate), base, of=of, note=said, missing=ZERO, reference=least),
+                    None,
+                )
                 continue
-            capped = Estimate(*(min(1.0, number) for number in one.estimate))
+            capped = Estimate(*(float(np.minimum(1.0, number)) for number in one.estimate))  # NaN stays
             test = None if math.isnan(capped.value) else Test(capped.value, one.chance)
-            yield _finding(measure, capped, base, of=of, note=said, reference=chance), test
-        for score, (worst, _) in ends.items():
-            yield replace(worst, measure="worst group", of=score, group="", note=f"{worst.group}; {worst.note}"), None
+            reference = chance if test else None
+            yield _finding(measure, capped, base, of=of, note=said, missing=NO_CLASS, reference=reference), test
+        for score, said in zip(SCORES, told, strict=False):
+            worst = _worst(scored, score)
+            note = f"{ALIKE if said == ALIKE else worst.group}; {worst.note}"
+            yield replace(worst, measure="worst group", of=score, group="", note=note), None
 
     def collapse(self, mask: Array) -> list[str]:
         """A note where nearly all answers are one class's."""
@@ -251,10 +231,10 @@ def _lacking(support: Array, classes: Sequence[str]) -> list[str]:
     return [f"averaged over the classes with clips: none of {', '.join(missing)}"] * bool(missing)
 
 
-def _ends(scored: Sequence[Finding], score: str) -> tuple[Finding, Finding]:
-    """The findings of the groups, small ones left out, with the lowest and the highest of a score."""
+def _worst(scored: Sequence[Finding], score: str) -> Finding:
+    """The finding of the group, small ones left out, with the lowest of a score."""
     found = [(f.value, f) for f in scored if f.measure == score and f.value is not None and not f.small]
-    return min(found, key=lambda one: one[0])[1], max(found, key=lambda one: one[0])[1]
+    return min(found, key=lambda one: one[0])[1]
 
 
 def _ratio(found: Estimate) -> Estimate:
@@ -269,11 +249,12 @@ def _finding(
     *,
     of: str = "",
     note: str = "",
+    missing: str = "",
     reference: float | None = None,
 ) -> Finding:
-    """A finding of an estimate, without what is NaN; people who are alone have no interval."""
+    """A finding of an estimate; where it is NaN, `missing` says why; people who are alone have no interval."""
     alone = base["subjects"] < 2
     numbers: dict[str, Any] = {**figures(estimate), **({"low": None, "high": None} if alone else {})}
-    said = "; ".join(part for part in (note, "one person: no interval" * alone) if part)
-    missing = "no group scores above zero" * (math.isnan(estimate.value) and not said)
-    return Finding(measure=measure, of=of, note=said or missing, reference=reference, **base, **numbers)
+    said = missing if numbers["value"] is None else note
+    said = "; ".join(part for part in (said, "one person: no interval" * alone) if part)
+    return Finding(measure=measure, of=of, note=said, reference=reference, **base, **numbers)

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from equime.audit.files import as_text
 from equime.audit.groups import groups
 from equime.audit.rows import ATTRIBUTES, FILE_LABELS, Rows
 from equime.errors import EquimeError
@@ -102,7 +103,7 @@ def _numbers(rows: Rows, name: str) -> np.ndarray:
 
 def _long(rows: Rows, numbers: np.ndarray, by: Sequence[str] | None) -> tuple[Shares, list[str]]:
     found: Shares = {}
-    keys = zip(*(rows.table[name].to_pylist() for name in LONG), strict=True)
+    keys = zip(*(as_text(rows.table, name, rows.name).to_pylist() for name in LONG), strict=True)
     for (attribute, group), share in zip(keys, numbers.tolist(), strict=True):
         if attribute is None or group is None:
             raise EquimeError(f"{rows.name}: expected an attribute and a group in each row, got {attribute, group}")

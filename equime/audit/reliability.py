@@ -56,6 +56,7 @@ def reliability(table: pa.Table, name: str = "the data set") -> Audit:
     found: list[Finding] = []
     columns: dict[str, Array] = {}
     notes = ["source and tagger agree where a subject's two labels are the same; both are perceived", *rows.notes]
+    notes.append('"chance or target" is of agreement what chance alone gives, 0 of kappa')
     for attribute, (source, tag) in both.items():
         shared = [subject for subject in source if subject in tag]
         if shared:

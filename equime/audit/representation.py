@@ -37,8 +37,8 @@ SMALLEST: Final = 5
 """Cells that are named, of those where all attributes meet."""
 QUESTION: Final = "Who is shown, and how evenly? Perceived labels, over people and over clips."
 NOTES: Final = (
-    "evenness is Shannon's over all groups that are wanted or occur, 1 where they are equal; KL in nats; the reference "
-    "of a share is the one that is wanted, of a measure its value where the target is met",
+    "evenness is Shannon's over all groups that are wanted or occur, 1 where they are equal; KL in nats; "
+    '"chance or target" is of a share the one that is wanted, of a measure its value where the target is met',
     "what is said of these rows is exact: intervals speak of all people that such rows might have been drawn from",
     "intervals of shares of subjects are Wilson's, of clips percentiles of whole subjects drawn anew; of evenness and "
     "effective number the percentiles are moved up by twice what drawing takes away, as people drawn anew are always "

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from equime.bootstrap import Estimate
+from equime.one_line import one_line
 
 MIN_SUBJECTS: Final = 10
 """A group of fewer subjects is *small*: shown, marked, and left out of the largest gap."""
@@ -27,7 +28,7 @@ WIDTH: Final = 140
 """Characters of a line of `Audit.lines`."""
 GROUPS: Final = 40
 """Groups of one table that it prints; the CSV has all."""
-STATEMENTS: Final = 16
+STATEMENTS: Final = 20
 """Statements about all groups that it prints of one attribute: drawn ones first, then those with the least p."""
 
 
@@ -145,15 +146,22 @@ class Audit:
         Args:
             width: Of the terminal, in characters; notes are as long as they are.
         """
-        found = [self.question]
-        for title, block in _blocks(self.findings):
+        found, drawn = [self.question], [one_line(name) for name in self.drawn]
+        for title, block in _blocks(map(_printable, self.findings)):
             grouped = [finding for finding in block if finding.group]
-            found += ["", title, *(_grids(grouped, self.drawn, width) if grouped else [])]
-            found += _list([finding for finding in block if not finding.group], self.drawn)
-        return [*found, *([""] if self.notes else []), *(f"- {note}" for note in self.notes)]
+            found += ["", title, *(_grids(grouped, drawn, width) if grouped else [])]
+            found += _list([finding for finding in block if not finding.group], drawn)
+        return [*found, *([""] if self.notes else []), *(f"- {one_line(note)}" for note in self.notes)]
 
 
 # --- tables as text
+
+
+def _printable(finding: Finding) -> Finding:
+    """The same with names that hold no line ends and terminal codes."""
+    texts: dict[str, Any] = {field.name: getattr(finding, field.name) for field in fields(finding)}
+    odd = {name: one_line(text) for name, text in texts.items() if isinstance(text, str) and not text.isprintable()}
+    return Finding(**texts | odd) if odd else finding
 
 
 def _blocks(findings: Iterable[Finding]) -> Iterator[tuple[str, list[Finding]]]:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equime.audit import people
-from equime.audit.files import SUFFIXES, read_table
+from equime.audit.files import SUFFIXES, as_text, read_table
 from equime.errors import EquimeError
 from equime.publishing.comparing.snapshot import open_version
 from equime.screening.gallery import FILE, read_sources
@@ -145,7 +145,7 @@ def _of_file(where: str) -> Rows:
     if "subject_id" not in table.column_names:
         note = "the file has no column subject_id: each row counts as a person of its own"
         return Rows(where, FILE_LABELS, table.append_column("subject_id", alone), (note,))
-    place, said = table.column_names.index("subject_id"), table["subject_id"].cast(pa.string())
+    place, said = table.column_names.index("subject_id"), as_text(table, "subject_id", where)
     note = f"{said.null_count:,} rows name no subject: each counts as a person of its own"
     table = table.set_column(place, "subject_id", pc.coalesce(said, alone))
     return Rows(where, FILE_LABELS, table, (note,) * bool(said.null_count))

@@ -54,6 +54,7 @@ NOTES: Final = (
     "words: log-odds of a caption with the word, of the group against all others (Monroe, Colaresi and Quinn 2008)",
     "p of words: the largest |z| of all words and groups of an attribute where groups are dealt anew to subjects, times"
     f" the number of attributes; words are named where it is under {LEVEL}",
+    '"chance or target" is of a largest word contrast what chance alone gives on average, 0 of log-odds',
     TESTED,
 )
 

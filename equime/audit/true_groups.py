@@ -18,10 +18,10 @@ from equime.audit.answers import Answered
 from equime.audit.correction import ASSUMES, Study, Unmixed, unmixed
 from equime.audit.correction import corrected as unmix
 from equime.audit.generator import balanced, measures
+from equime.audit.group_scores import SCORES
+from equime.audit.group_scores import measures as scored
 from equime.audit.groups import groups, whose
 from equime.audit.means import FEW, GAP, finding, gap, is_small_of
-from equime.audit.performance import SCORES
-from equime.audit.performance import measures as scored
 from equime.audit.resampling import estimates, means, share, simultaneous
 from equime.audit.result import Audit, Finding, figures
 from equime.audit.rows import Rows
@@ -35,6 +35,7 @@ Array = npt.NDArray[Any]
 CORRECTED: Final = "corrected"
 SHARE: Final = ("share",)
 EVENNESS: Final = "evenness"
+BLIND: Final = "the validation study finds true groups labelled nearly alike, so that nothing can be corrected by it"
 _NOBODY: Final = "nobody is expected in this group"
 _RATES: Final = ("failed", "accepted", "measured", "side right")
 """Of `generator.measures`: those that are counts, and so can be corrected."""
@@ -138,6 +139,9 @@ def _by_true(
         study = Study.of(confusion, labelled := groups(rows, attribute))
         places, size = study.placed(labelled), len(study.groups)
         inside = (places >= 0) & (whose(rows)[0] >= 0)
+        if study.is_blind:
+            yield from _blind(attribute, names, int(inside.sum()) // runs, len(np.unique(whose(rows)[0][inside])))
+            continue
         who = np.unique(whose(rows)[0][inside], return_inverse=True)[1]
         counts = np.zeros((int(who.max()) + 1, size, cells.shape[1]))
         at, cell = np.nonzero(cells[inside])
@@ -156,6 +160,14 @@ def _by_true(
             of = told if name == EVENNESS else told | {"of": name}
             measure = EVENNESS if name == EVENNESS else GAP
             yield finding(measure, estimate, FEW, int(inside.sum()) // runs, len(counts), reference=reference, **of)
+
+
+def _blind(attribute: str, names: Sequence[str], clips: int, subjects: int) -> Iterator[Finding]:
+    """What a study says that tells too little."""
+    for measure, of in [(EVENNESS, "")] if names == SHARE else [(GAP, name) for name in names]:
+        yield Finding(
+            measure=measure, of=of, by=attribute, labels=CORRECTED, note=BLIND, clips=clips, subjects=subjects
+        )
 
 
 def _over(

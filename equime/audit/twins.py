@@ -52,6 +52,7 @@ NOTES: Final = (
     " read what pairs across groups show less what pairs within a group show",
     "drawn, and dealt by chance, are components: subjects that pairs link, with all their clips; p is two-sided and"
     " corrected for all comparisons of this audit (Westfall and Young 1993)",
+    '"chance or target" is of an excess and of a shift its mean where chance deals kinds of pairs, or sides of a pair',
 )
 
 

@@ -162,11 +162,11 @@ def _association(options: argparse.Namespace) -> Audit:
 
 
 def _performance(options: argparse.Namespace) -> Audit:
-    from equime.audit.answers import read_answers
+    from equime.audit.answers import COLUMNS, read_answers
     from equime.audit.performance import performance
     from equime.audit.rows import open_rows
 
-    data = open_rows(options.data, ["clip_id"], options.labels) if options.data else None
+    data = open_rows(options.data, COLUMNS, options.labels) if options.data else None
     return performance(read_answers(options.predictions, data), options.by)
 
 

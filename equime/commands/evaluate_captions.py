@@ -24,6 +24,9 @@ def evaluate_captions_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="RUN_OR_BASE", nargs="?", help=MODEL)
     parser.add_argument("--data", metavar="WHERE", help=f"whose clips: {WHERE}")
     parser.add_argument("--captions", metavar="WHERE", help="score the captions that are there; no model")
+    questions = "score answers to ME-VQA's questions: its jsonl with the true answers; no model"
+    parser.add_argument("--questions", type=path_argument, metavar="JSONL", help=questions)
+    parser.add_argument("--answers", type=path_argument, metavar="JSONL", help="the same with the answers given")
     parser.add_argument("--out", type=path_argument, metavar="DIR", help="for answers and scores (default: in the run)")
     parser.add_argument("--by", metavar="A,B+C", help="attributes to group by (default: all with labels)")
     who = "whose labels: the sources' or the tagger's (default: the sources' where there are any)"
@@ -38,13 +41,14 @@ def _evaluate(options: argparse.Namespace) -> int:
     from equime.tuning.evaluation.scores import head, in_short
 
     require_free("--csv", options.csv, (".csv",), [options.captions, options.data])
-    found, wrote = _captions(options) if options.captions else _model(options)
+    ask = _captions if options.captions else _questions if options.questions or options.answers else _model
+    found, wrote = ask(options)
     if options.csv is not None:
         with writing(options.csv):
             write_atomically(options.csv, found.csv().encode())
         wrote.append(options.csv)
-    lines = [*head(found), "", *in_short(found).lines(), *(f"wrote {path}" for path in wrote)]
-    say(options, "\n".join(lines), found.to_dict())
+    told = found.lines() if options.questions else [*head(found), "", *in_short(found).lines()]
+    say(options, "\n".join([*told, *(f"wrote {path}" for path in wrote)]), found.to_dict())
     return 0
 
 
@@ -58,6 +62,15 @@ def _captions(options: argparse.Namespace) -> tuple[Audit, list[Path]]:
         return found, []
     save(found, options.out)
     return found, [options.out / name for name in SCORES]
+
+
+def _questions(options: argparse.Namespace) -> tuple[Audit, list[Path]]:
+    from equime.tuning.mevqa.metrics import audit
+    from equime.tuning.mevqa.read import read_questions
+
+    if options.questions is None or options.answers is None or options.model or options.data:
+        raise EquimeError("expected --questions JSONL and --answers JSONL, and neither a model nor --data")
+    return audit(read_questions(options.questions), read_questions(options.answers)), []
 
 
 def _model(options: argparse.Namespace) -> tuple[Audit, list[Path]]:

@@ -47,8 +47,8 @@ def require_free(flag: str, path: Path | None, suffixes: tuple[str, ...], read: 
         raise EquimeError(f"{path} is a folder: give {flag} a file")
     if path.suffix.lower() not in suffixes:
         raise EquimeError(f"expected {flag} to end in {' or '.join(suffixes)}, got {str(path)!r}")
-    for each in map(Path, filter(None, read)):
-        there = each.expanduser().resolve()
+    for each in (name for name in read if name):
+        there = Path(each).expanduser().resolve()
         if there.exists() and (there in (whole, *whole.parents) or (whole.exists() and whole.samefile(there))):
             raise EquimeError(f"{path} is, or lies in, {each}, which is read: give {flag} another file")
     if inside := next(filter(is_workspace, whole.parents), None):

@@ -58,13 +58,15 @@ def _tune(options: argparse.Namespace) -> int:
 def _evaluated(options: argparse.Namespace, chosen: Tune) -> tuple[list[str], Any]:
     """What it answers about those whom it was not trained on; about the same people where there are no others."""
     from equime.tuning.evaluation.evaluate import Evaluate, evaluate
+    from equime.tuning.evaluation.scores import head
     from equime.tuning.examples.draw import examples
 
     splits = {example.split for example in examples(options.data, chosen.learnt, seed=chosen.seed)}
     split: Any = next((name for name in ("test", "validation") if name in splits), "train")
     how = Evaluate(split=split, seen=split == "train", limit=chosen.limit, device=chosen.device)
-    found = evaluate(str(options.out), options.data, options.out / "evaluation", how)
-    return list(found.lines()), found.to_dict()
+    found = evaluate(str(options.out), options.data, out := options.out / "evaluation" / split, how)
+    paths = [out / name for name in ("scores.json", "scores.csv")]
+    return [*head(found), *found.notes, *(f"wrote {path}" for path in paths)], found.to_dict()
 
 
 def _surveyed(options: argparse.Namespace) -> Any:

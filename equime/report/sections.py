@@ -111,9 +111,10 @@ class Material:
         """A text without where on somebody's machine things lie."""
         for place in (self.where, self.against, self.predictions):
             whole = Path(place or "").expanduser()
+            name = whole.resolve().name.replace("\\", r"\\")
             for path in {str(place), str(whole)} if place and whole.exists() else ():
                 alone = rf"(?<![\w./-]){re.escape(path)}(?![\w-]|\.\w|\.\.)"  # "." is a folder, too
-                text = re.sub(alone, lambda found, name=whole.resolve().name: name, text)
+                text = re.sub(alone, name, text)
         return text
 
     @cached_property

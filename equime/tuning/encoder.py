@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from equime.captioning.vlm_inputs import Side, Stretch, inputs
 from equime.checkpoints import first_sentence
 from equime.errors import EquimeError
 from equime.tuning.example import Example
-from equime.tuning.view import Seen, View
+from equime.tuning.view import Seen, View, asked
 
 EXTRA: Final = "tune"
 IGNORED: Final = -100
@@ -57,6 +57,9 @@ class Encoder:
             EquimeError: A template that has no place for the clip or turns the question into other words once it is
                 answered, text that holds the model's own tokens, pixels that do not match their tokens.
         """
+        if not self.blind:
+            shown = zip(examples, seen, strict=True)
+            examples = [replace(one, question=asked(one, s.indices, s.num_frames, s.fps)) for one, s in shown]
         if answers is None:
             texts = [self._rendered(example) for example in examples]
             return self._made(texts, seen, "left")

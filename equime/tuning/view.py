@@ -22,6 +22,7 @@ from equime import flow
 from equime.clip import Clip, Sampling, misses_expression
 from equime.errors import EquimeError
 from equime.options import option
+from equime.tuning.example import Example
 from equime.video import Frames
 
 Name = Literal["apex", "clip", "keyframes"]
@@ -31,6 +32,8 @@ COLUMNS: Final = (
     *("num_frames", "fps", "sha256", "generate_error"),
 )
 """What `View.of` reads of a row, beside `video`."""
+TIMED: Final = ("caption", "json", "preference")
+"""Tasks whose answers tell times from the clip's start."""
 STRONGEST: Final = 0.02
 """Of the picture's side: a movement that long is drawn in full colour."""
 
@@ -118,10 +121,19 @@ class View:
         return [clip.onset, clip.apex, clip.offset]
 
 
-def stretch(indices: Sequence[int], fps: float) -> str:
-    """Which part of a clip is shown, as a sentence: answers tell times from the clip's start, which a cut has lost."""
+def asked(example: Example, indices: Sequence[int], num_frames: int, fps: float) -> str:
+    """The question, and which part of the clip is shown where the answer tells times, which a cut has lost.
+
+    Args:
+        example: What is asked.
+        indices: The frames that are shown.
+        num_frames: Of the clip.
+        fps: Of the clip.
+    """
+    if example.task not in TIMED or len(indices) == num_frames:
+        return example.question
     start, end = (round(1000 * index / fps) for index in (indices[0], indices[-1]))
-    return f"Shown are {len(indices)} frames, from {start} ms to {end} ms of the clip."
+    return f"{example.question}\nShown are {len(indices)} frames, from {start} ms to {end} ms of the clip."
 
 
 def _motion(first: Frames, then: Frames) -> Frames:

@@ -19,15 +19,13 @@ from equime.one_line import one_line
 from equime.options import result_fields
 from equime.shard_worker import versions
 from equime.table import replacing, write_atomically
-from equime.tuning.example import Example, Task
+from equime.tuning.example import Example
 from equime.tuning.formats import readme
 from equime.tuning.formats.media import Shown
 from equime.tuning.formats.options import FORMATS, Export
-from equime.tuning.view import stretch
+from equime.tuning.view import asked
 
 MANIFEST: Final = "export.json"
-_TIMED: Final[tuple[Task, ...]] = ("caption", "json", "preference")
-"""Tasks whose answers may tell times."""
 
 
 def write_texts(
@@ -74,8 +72,8 @@ def _write_rows(out: Path, examples: Sequence[Example], wanted: Mapping[str, Sho
         files: dict[str, Any] = {}
         for example in examples:
             shown = wanted[example.clip_id]
-            asked = _worded(example, shown)
-            for kind, row in known.rows(asked, shown, _about(asked, shown, options)):
+            worded = replace(example, question=asked(example, shown.indices, shown.num_frames, shown.clip_fps))
+            for kind, row in known.rows(worded, shown, _about(worded, shown, options)):
                 name = f"{example.split}{kind}.jsonl"
                 if name not in files:
                     files[name] = stack.enter_context(replacing(out / name))
@@ -84,13 +82,6 @@ def _write_rows(out: Path, examples: Sequence[Example], wanted: Mapping[str, Sho
                 files[name].write(line)
                 digests[name].update(line)
     return {name: digest.hexdigest() for name, digest in digests.items()}
-
-
-def _worded(example: Example, shown: Shown) -> Example:
-    """With the part of the clip that is shown, where an answer tells times from the clip's start."""
-    if shown.whole or example.task not in _TIMED:
-        return example
-    return replace(example, question=f"{example.question}\n{stretch(shown.indices, shown.clip_fps)}")
 
 
 def _about(example: Example, shown: Shown, options: Export) -> dict[str, Any]:

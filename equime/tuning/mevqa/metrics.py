@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from equime import metrics
+from equime.audit.result import Audit, Finding
 from equime.errors import EquimeError
 from equime.optional import need
 from equime.recognise.readers.labels import plain
@@ -59,6 +60,28 @@ class Score:
     constant: float
     questions: int
     subjects: int
+
+
+def audit(questions: pa.Table, answered: pa.Table) -> Audit:
+    """The same as one result, a scope for each kind of question.
+
+    Args:
+        questions: From `read_questions`, with the true answers.
+        answered: From `read_questions`, with those given.
+
+    Raises:
+        EquimeError: As `evaluate`.
+    """
+    given = dict(zip(answered["id"].to_pylist(), answered["answer"].to_pylist(), strict=True))
+    findings = []
+    for score in evaluate(questions, given):
+        said = {"value": score.value, "reference": score.constant}
+        known = {name: None if np.isnan(number) else float(number) for name, number in said.items()}
+        note = "no answer names any" if known["value"] is None else ""
+        sizes = {"clips": score.questions, "subjects": score.subjects}
+        findings.append(Finding(measure=score.name, scope=score.kind or "other", note=note, **known, **sizes))  # type: ignore[arg-type]
+    notes = ("clips: questions; chance or target: what the best constant answer scores",)
+    return Audit("ME-VQA", "What are the answers to ME-VQA's questions worth?", tuple(findings), notes)
 
 
 def evaluate(table: pa.Table, answers: Mapping[str, str]) -> list[Score]:

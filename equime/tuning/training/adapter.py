@@ -211,7 +211,7 @@ def _four_bits(place: Any) -> Any:
     torch, transformers = need("torch", extra=EXTRA), need("transformers", extra=EXTRA)
     if place.type == "cpu":
         raise EquimeError("--quantise 4bit wants a GPU: leave it out on the CPU, or name a --device cuda that is here")
-    need("bitsandbytes", extra=EXTRA)
+    need("bitsandbytes", extra="qlora")
     return transformers.BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
