@@ -221,6 +221,13 @@ def test_output_that_cannot_be_written_is_one_line(workspace: Path, arguments: l
     assert done.stderr == "equime: cannot write the output: No space left on device\n"
 
 
+def test_a_closed_output_is_one_line(workspace: Path) -> None:
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "equime", "show", str(workspace)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "equime: cannot write the output: standard output is closed\n"
+
+
 def test_sheets_are_png_files_and_whole(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip_id = next(Table(workspace).rows(["clip_id"]))["clip_id"]
     (tmp_path / "folder.png").mkdir()

@@ -26,7 +26,7 @@ FLOORS = (
     "clip contact_sheet table marks splits scm.* causal prompts demographics taggers sidecar catalog"
     " detectors face_track tag_summary",
     "stages shard_worker runner checks screening.* c2pa_signing tree tree_* quality.* generators.*",
-    "plan planning.* summary hub hub_layout card publishing.* sources pieces remote decoding streams audit.*"
+    "plan planning.* summary hub hub_layout card publishing.* sources pieces remote media decoding streams audit.*"
     " captioning.* recognise.* report.* tuning.*",
     "builders.* equime_dataset doctor",
     "demo show cli commands.* __main__ __init__",

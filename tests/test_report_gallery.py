@@ -28,11 +28,11 @@ from equime import schema, video
 from equime.errors import EquimeError
 from equime.face import FaceFinder
 from equime.hub import write_layout
+from equime.media import open_media
 from equime.report import choose as choosing
 from equime.report.choose import choose
 from equime.report.excerpt import SIDE, Square, excerpt, face_box, span, square_around
 from equime.report.gallery import address, gallery
-from equime.report.media import open_media
 from equime.table import Table
 
 # --- which clips
@@ -250,7 +250,7 @@ def test_a_clip_that_is_not_what_its_row_tells_is_refused(tmp_path: Path) -> Non
 def test_of_a_repository_only_the_row_group_is_fetched(made: Table, layout: Path, tmp_path: Path) -> None:
     code = """
     import hashlib, json, sys
-    from equime.report.media import open_media
+    from equime.media import open_media
     media = open_media("org/set@main")
     print(json.dumps({name: hashlib.sha256(media.read(name)).hexdigest() for name in sys.argv[1:]} | {"n": len(media)}))
     """

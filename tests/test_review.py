@@ -318,6 +318,9 @@ def test_other_things_in_the_folder_are_refused(clips: Path, tmp_path: Path) -> 
 def test_the_key_never_lies_with_the_coders(clips: Path) -> None:
     with pytest.raises(EquimeError, match="does not hold the key"):
         export(clips, clips / "review", n=12)
+    with pytest.raises(EquimeError, match="lies in the workspace"):
+        export(clips, clips / "review" / "out", n=12)
+    assert not (clips / "review" / "out").exists()
 
 
 @pytest.mark.parametrize("coders", [0, 27])

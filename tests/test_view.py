@@ -27,8 +27,8 @@ from make_workspace import Row, add_rows, make_row, make_workspace
 from equime import schema, video
 from equime.errors import EquimeError
 from equime.hub import write_layout
+from equime.media import open_media
 from equime.report.gallery import address, gallery
-from equime.report.media import open_media
 from equime.report.server import Viewer
 from equime.table import Table
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from equime.audit.rows import Rows
 
 WHERE = "a workspace, a release's or a tree's folder, OWNER/NAME[@VERSION] on the Hub"
+LONG_S = 10.0
+"""After so many seconds an audit says that it is still at work."""
 Asked = Callable[[argparse.Namespace], "Audit"]
 
 
@@ -113,12 +118,27 @@ def _command(ask: Asked) -> Callable[[argparse.Namespace], int]:
         read = [vars(options).get(name) for name in ("where", "predictions", "data", "confusion")]
         require_free("--csv", options.csv, (".csv",), read)
         require_free("--plot", options.plot, (".png", ".svg"), read)
-        found = ask(options)
+        with _patience():
+            found = ask(options)
         wrote = _written(found, options)
         say(options, "\n".join([*found.lines(width()), *wrote]), found.to_dict())
         return 0
 
     return command
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Say on a terminal why an audit takes long; how long cannot be told beforehand."""
+    why = "still at it: each of the draws behind intervals and p-values takes every subject, and there are many"
+    timer = threading.Timer(LONG_S, warn, [why])
+    timer.daemon = True
+    if sys.stderr.isatty():
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _written(found: Audit, options: argparse.Namespace) -> list[str]:

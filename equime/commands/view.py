@@ -30,7 +30,7 @@ def view_flags(parser: argparse.ArgumentParser) -> None:
 def _view(options: argparse.Namespace) -> int:
     import webbrowser
 
-    from equime.report.media import open_media
+    from equime.media import open_media
     from equime.report.server import Viewer
 
     with Viewer(open_media(options.where), options.port) as viewer:  # first: a port in use is told at once

@@ -26,8 +26,8 @@ from equime.audit import people
 from equime.audit.people import BASES
 from equime.audit.rows import label, read_rows
 from equime.errors import EquimeError
+from equime.media import Media, open_media
 from equime.report import choose, excerpt
-from equime.report.media import Media, open_media
 
 Array = npt.NDArray[Any]
 Clip = dict[str, Any]

@@ -25,9 +25,9 @@ from urllib.parse import unquote
 
 from equime import video
 from equime.errors import EquimeError
+from equime.media import Media
 from equime.one_line import one_line
 from equime.report.gallery import packed
-from equime.report.media import Media
 
 HOST: Final = "127.0.0.1"
 IDLE_S: Final = 60.0

@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from equime.errors import EquimeError
+from equime.media import Media, open_media
 from equime.publishing.comparing.snapshot import open_version
-from equime.report.media import Media, open_media
 from equime.tuning.view import COLUMNS
 
 

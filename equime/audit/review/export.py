@@ -27,7 +27,7 @@ from equime.audit.review.blind import blinded
 from equime.audit.rows import open_rows
 from equime.errors import EquimeError
 from equime.sources import ShardRows, Workspace
-from equime.table import Table, replacing, sweep, write_atomically, writing
+from equime.table import Table, is_workspace, replacing, sweep, write_atomically, writing
 from equime.wording import counted
 
 FOLDER: Final = "review"
@@ -92,6 +92,8 @@ def export(
     where = key_path(workspace, review)
     if out.resolve() in where.resolve().parents:
         raise EquimeError(f"expected a folder for the coders that does not hold the key {where}, got {out}")
+    if inside := next(filter(is_workspace, out.resolve().parents), None):
+        raise EquimeError(f"{out} lies in the workspace {inside}: name a folder outside it, for the coders alone")
     readme = _instructions(review).encode()
     _require_ours(out, readme, key)
     with writing(where), replacing(where) as handle:

@@ -45,7 +45,7 @@ NOTES: Final = (
     "agreement index: FACS's own, twice the units that both name over all that either names; beside it by chance",
     "seen of expressions: weighted back to the data set's strata; groups are compared without weights",
     '"chance or target" is of agreement and of units and emotions against the plan what chance alone gives; of "seen"'
-    " on expressions the false alarms on neutral clips; of a group what holds of all; of a largest gap the mean gap where"
+    " on expressions the false alarms on neutral clips; of a group what holds of all; of a largest gap its mean where"
     " chance deals the groups to people",
     "p: each gap is held against the largest that chance brings about among all gaps of this review (Westfall and Young"
     " 1993); none of what one person has several of, as emotions and acceptance",
