@@ -152,8 +152,8 @@ def against_fairlearn(predictions: Path) -> dict[str, float]:
     from fairlearn.metrics import MetricFrame
     from sklearn.metrics import recall_score
 
-    from equime.audit.answers import read_answers
     from equime.audit.performance import performance
+    from equime.audit.tables.answers import read_answers
 
     begun = time.perf_counter()
     performance(read_answers(predictions), ["gender+race"])

@@ -16,10 +16,10 @@ from scipy.stats.contingency import association as scipy_association
 from equime import schema
 from equime.audit import association as module
 from equime.audit.association import COLUMNS, association
-from equime.audit.contingency import cramers_v, nmi, npmi
+from equime.audit.measures.contingency import cramers_v, nmi, npmi
 from equime.audit.result import Audit
-from equime.audit.rows import Rows, open_rows
-from equime.audit.variables import QUARTERS, variables
+from equime.audit.tables.rows import Rows, open_rows
+from equime.audit.tables.variables import QUARTERS, variables
 from equime.errors import EquimeError
 
 EMOTIONS = np.array(schema.EMOTIONS)

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from equime import schema
-from equime.audit.answers import read_answers
 from equime.audit.performance import performance
-from equime.audit.rows import Rows
+from equime.audit.tables.answers import read_answers
+from equime.audit.tables.rows import Rows
 from equime.errors import EquimeError
 from equime.recognise import predictions
 

@@ -15,10 +15,10 @@ from scipy.stats import chi2_contingency
 from equime import schema
 from equime.action_units import ActionUnit
 from equime.audit import text as audited
-from equime.audit.means import GAP
-from equime.audit.rows import Rows
+from equime.audit.measures.means import GAP
+from equime.audit.measures.words import PRIOR, Words, log_odds, score
+from equime.audit.tables.rows import Rows
 from equime.audit.text import COLUMNS, text
-from equime.audit.words import PRIOR, Words, log_odds, score
 from equime.captioning.templates import caption, caption_json
 from equime.errors import EquimeError
 

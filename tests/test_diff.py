@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from make_workspace import Row, add_rows, make_row, make_tree, make_workspace, write_shard
 
 from equime import hub, schema, tag_summary
-from equime.audit.people import COLUMNS, people
+from equime.audit.tables.people import COLUMNS, people
 from equime.errors import EquimeError
 from equime.publishing import manifest
 from equime.publishing.about import About

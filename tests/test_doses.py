@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
 from equime import schema
-from equime.audit.answers import Answered
 from equime.audit.doses import MEASURED, RECOGNISED, doses, monotone, threshold
 from equime.audit.result import Audit
-from equime.audit.rows import Rows
+from equime.audit.tables.answers import Answered
+from equime.audit.tables.rows import Rows
 from equime.errors import EquimeError
 
 Array = npt.NDArray[Any]

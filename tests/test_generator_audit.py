@@ -11,10 +11,10 @@ import pytest
 
 from equime import schema
 from equime.audit.generator import COLUMNS, generator, measures
-from equime.audit.groups import Groups, groups, whose
-from equime.audit.means import GAP, by_groups, gap, tallied
-from equime.audit.resampling import means
-from equime.audit.rows import Rows
+from equime.audit.measures.means import GAP, by_groups, gap, tallied
+from equime.audit.measures.resampling import means
+from equime.audit.tables.groups import Groups, groups, whose
+from equime.audit.tables.rows import Rows
 from equime.errors import EquimeError
 from equime.quality.clip_columns import gates
 from equime.quality.study import study

@@ -12,19 +12,20 @@ from scipy.optimize import minimize
 from sklearn.metrics import cohen_kappa_score
 
 from equime import schema
-from equime.audit import people, true_groups
-from equime.audit.answers import Answered
-from equime.audit.correction import Study, corrected, unmixed
+from equime.audit import true_groups
 from equime.audit.generator import generator
-from equime.audit.groups import groups
 from equime.audit.label_noise import repeat
-from equime.audit.means import GAP
+from equime.audit.measures.correction import Study, corrected, unmixed
+from equime.audit.measures.means import GAP
+from equime.audit.measures.resampling import means
 from equime.audit.performance import performance
 from equime.audit.reliability import COLUMNS, reliability
 from equime.audit.representation import representation
-from equime.audit.resampling import means
 from equime.audit.result import Audit, Finding
-from equime.audit.rows import Rows, label
+from equime.audit.tables import people
+from equime.audit.tables.answers import Answered
+from equime.audit.tables.groups import groups
+from equime.audit.tables.rows import Rows, label
 from equime.audit.true_groups import corrected_generator, corrected_performance, corrected_representation
 from equime.errors import EquimeError
 from equime.metrics import accuracy, uar, uf1

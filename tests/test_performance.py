@@ -17,11 +17,11 @@ from fairlearn.metrics import (
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score
 
 from equime import metrics
-from equime.audit.answers import Answered
-from equime.audit.group_scores import CRITERIA, SCORES
+from equime.audit.measures.group_scores import CRITERIA, SCORES
 from equime.audit.performance import performance
 from equime.audit.result import Audit
-from equime.audit.rows import Rows
+from equime.audit.tables.answers import Answered
+from equime.audit.tables.rows import Rows
 from equime.errors import EquimeError
 
 Array = npt.NDArray[Any]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.stats import binom, norm, permutation_test
 
 from equime import schema
-from equime.audit.groups import KNOWN, groups, of_subjects, several, whose
-from equime.audit.permutation import null, pooled, step_down
-from equime.audit.rows import Rows
+from equime.audit.measures.permutation import null, pooled, step_down
+from equime.audit.tables.groups import KNOWN, groups, of_subjects, several, whose
+from equime.audit.tables.rows import Rows
 from equime.errors import EquimeError
 
 MEMBER = np.array([0, 0, 1, 1, -1, 1])

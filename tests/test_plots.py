@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from equime import schema
-from equime.audit import panels
-from equime.audit.plots import ROWS, Plot, draw, save
+from equime.audit.drawing import panels
+from equime.audit.drawing.plots import ROWS, Plot, draw, save
 from equime.audit.result import Audit, Finding
 from equime.errors import EquimeError
 

@@ -12,12 +12,12 @@ from make_workspace import make_workspace
 from scipy.stats import entropy
 
 from equime import schema
-from equime.audit.composition import Counts
-from equime.audit.published import PUBLISHED, published_rows
+from equime.audit.measures.composition import Counts
+from equime.audit.measures.resampling import drawn
 from equime.audit.representation import COLUMNS, representation
-from equime.audit.resampling import drawn
 from equime.audit.result import Audit
-from equime.audit.rows import Rows, open_rows
+from equime.audit.tables.published import PUBLISHED, published_rows
+from equime.audit.tables.rows import Rows, open_rows
 from equime.errors import EquimeError
 from equime.metrics import wilson
 

@@ -30,7 +30,7 @@ from equime.audit.review.agreement import tables
 from equime.audit.review.blind import blinded
 from equime.audit.review.export import Exported, export
 from equime.audit.review.read import read
-from equime.audit.rows import open_rows
+from equime.audit.tables.rows import open_rows
 from equime.commands.review import review_flags
 from equime.errors import EquimeError
 from equime.metrics import kappa

@@ -13,9 +13,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from equime import schema
-from equime.audit.answers import Answered
 from equime.audit.result import Audit
-from equime.audit.rows import Rows, open_rows
+from equime.audit.tables.answers import Answered
+from equime.audit.tables.rows import Rows, open_rows
 from equime.audit.twins import Pairs, twins
 from equime.errors import EquimeError
 

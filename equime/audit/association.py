@@ -24,13 +24,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from equime.audit.contingency import cramers_v, nmi, npmi
-from equime.audit.files import require
-from equime.audit.groups import DEFAULT, Groups, is_small, of_subjects, several, whose
-from equime.audit.permutation import null, pooled, step_down
+from equime.audit.measures.contingency import cramers_v, nmi, npmi
+from equime.audit.measures.permutation import null, pooled, step_down
 from equime.audit.result import MIN_SUBJECTS, Audit, Finding
-from equime.audit.rows import FILE_LABELS, Rows
-from equime.audit.variables import ACCEPTED, COLUMNS, UNIT, Variable, is_text, variables
+from equime.audit.tables.files import require
+from equime.audit.tables.groups import DEFAULT, Groups, is_small, of_subjects, several, whose
+from equime.audit.tables.rows import FILE_LABELS, Rows
+from equime.audit.tables.variables import ACCEPTED, COLUMNS, UNIT, Variable, is_text, variables
 from equime.errors import EquimeError
 from equime.planning.strata import LEFT_OUT
 from equime.schema import CONTROLS

@@ -22,13 +22,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equime import schema
-from equime.audit.answers import Answered
-from equime.audit.files import require
-from equime.audit.groups import Groups, is_small, several, whose
-from equime.audit.permutation import pooled
-from equime.audit.resampling import ENDS, Test, Tested, Units, compared, corrected, drawn, estimates, mean
+from equime.audit.measures.permutation import pooled
+from equime.audit.measures.resampling import ENDS, Test, Tested, Units, compared, corrected, drawn, estimates, mean
 from equime.audit.result import Audit, Finding, figures
-from equime.audit.rows import Rows
+from equime.audit.tables.answers import Answered
+from equime.audit.tables.files import require
+from equime.audit.tables.groups import Groups, is_small, several, whose
+from equime.audit.tables.rows import Rows
 from equime.bootstrap import Estimate
 from equime.errors import EquimeError
 

@@ -23,11 +23,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equime import schema
-from equime.audit.groups import DEFAULT, Groups, is_small, several, whose
-from equime.audit.means import TESTED, by_groups, finding, tallied
-from equime.audit.resampling import drawn_of_all, estimates, share
+from equime.audit.measures.means import TESTED, by_groups, finding, tallied
+from equime.audit.measures.resampling import drawn_of_all, estimates, share
 from equime.audit.result import Audit, Finding
-from equime.audit.rows import Rows
+from equime.audit.tables.groups import DEFAULT, Groups, is_small, several, whose
+from equime.audit.tables.rows import Rows
 from equime.errors import EquimeError
 from equime.planning.strata import LEFT_OUT, REFILL
 from equime.quality.clip_columns import gates

@@ -17,10 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from equime.audit import answers, association, generator, performance, reliability, representation
-from equime.audit.files import SUFFIXES
+from equime.audit import association, generator, performance, reliability, representation
 from equime.audit.result import Audit, Finding
-from equime.audit.rows import SOURCE, TAG, Rows, glasses, label, read_rows
+from equime.audit.tables import answers
+from equime.audit.tables.files import SUFFIXES
+from equime.audit.tables.rows import SOURCE, TAG, Rows, glasses, label, read_rows
 from equime.audit.true_groups import corrected_generator, corrected_performance, corrected_representation
 from equime.errors import EquimeError
 from equime.planning.equity_audit import Confusion

@@ -27,12 +27,12 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from equime import metrics
-from equime.audit import group_scores, permutation
-from equime.audit.answers import Answered
-from equime.audit.group_scores import ALIKE, NO_CLASS, SCORES, apart, measures, with_logarithms
-from equime.audit.groups import Groups, is_small, several, whose
-from equime.audit.resampling import Test, Tested, Units, compared, corrected, drawn, estimates, mean
+from equime.audit.measures import group_scores, permutation
+from equime.audit.measures.group_scores import ALIKE, NO_CLASS, SCORES, apart, measures, with_logarithms
+from equime.audit.measures.resampling import Test, Tested, Units, compared, corrected, drawn, estimates, mean
 from equime.audit.result import Audit, Finding, figures
+from equime.audit.tables.answers import Answered
+from equime.audit.tables.groups import Groups, is_small, several, whose
 from equime.bootstrap import Estimate
 from equime.scores import Answers, Scores
 

@@ -19,12 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equime import metrics
-from equime.audit import people
-from equime.audit.groups import is_small, several, whose
-from equime.audit.means import TESTED, by_groups, finding
-from equime.audit.resampling import drawn_of_all, estimates
+from equime.audit.measures.means import TESTED, by_groups, finding
+from equime.audit.measures.resampling import drawn_of_all, estimates
 from equime.audit.result import Audit, Finding
-from equime.audit.rows import Rows, label
+from equime.audit.tables import people
+from equime.audit.tables.groups import is_small, several, whose
+from equime.audit.tables.rows import Rows, label
 from equime.bootstrap import Estimate, Statistic
 from equime.planning.targets import LABELS, PRIORITY
 from equime.tag_summary import AGES_APART

@@ -20,12 +20,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from equime.audit.composition import Counts, Wanted, target_shares, wanted_shares
-from equime.audit.groups import Groups, groups, is_small, of_subjects, several, whose
-from equime.audit.published import is_shares, read_shares
-from equime.audit.resampling import drawn
+from equime.audit.measures.composition import Counts, Wanted, target_shares, wanted_shares
+from equime.audit.measures.resampling import drawn
 from equime.audit.result import MIN_SUBJECTS, Audit, Finding
-from equime.audit.rows import Rows
+from equime.audit.tables.groups import Groups, groups, is_small, of_subjects, several, whose
+from equime.audit.tables.published import is_shares, read_shares
+from equime.audit.tables.rows import Rows
 from equime.errors import EquimeError
 from equime.planning.targets import ATTRIBUTES
 

@@ -7,7 +7,7 @@ What a clip plans is independent of whom it shows, so its caption should be too:
 no other, no word about looks, and no word said oftener of one group than of the others. A captioner that looks at
 faces (a vision-language model) can fail each of these; a template, which sees only the plan, none.
 
-How words are compared: `audit.words`. Groups are of *perceived* labels.
+How words are compared: `audit.measures.words`. Groups are of *perceived* labels.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from equime.audit.files import require
 from equime.audit.generator import balanced
-from equime.audit.groups import several
-from equime.audit.means import TESTED, by_groups
+from equime.audit.measures.means import TESTED, by_groups
+from equime.audit.measures.words import LEVEL, Words, contrasts
 from equime.audit.result import Audit
-from equime.audit.rows import Rows
-from equime.audit.words import LEVEL, Words, contrasts
+from equime.audit.tables.files import require
+from equime.audit.tables.groups import several
+from equime.audit.tables.rows import Rows
 from equime.captioning.agreement import named, planned
 from equime.errors import EquimeError
 

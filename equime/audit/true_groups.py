@@ -3,7 +3,8 @@
     corrected_performance(answers, None, Confusion.from_csv(Path("study.csv")))    # by true group
 
 Beside each number stands the one of the groups as labelled: labels that err mix groups, so that gaps between these are
-too small. How that is undone: `audit.correction`. All labels are *perceived*; "true" is what a study took for true.
+too small. How that is undone: `audit.measures.correction`. All labels are *perceived*; "true" is what a study took for
+true.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from equime.audit.answers import Answered
-from equime.audit.correction import ASSUMES, Study, Unmixed, unmixed
-from equime.audit.correction import corrected as unmix
 from equime.audit.generator import balanced, measures
-from equime.audit.group_scores import SCORES
-from equime.audit.group_scores import measures as scored
-from equime.audit.groups import groups, whose
-from equime.audit.means import FEW, GAP, finding, gap, is_small_of
-from equime.audit.resampling import estimates, means, share, simultaneous
+from equime.audit.measures.correction import ASSUMES, Study, Unmixed, unmixed
+from equime.audit.measures.correction import corrected as unmix
+from equime.audit.measures.group_scores import SCORES
+from equime.audit.measures.group_scores import measures as scored
+from equime.audit.measures.means import FEW, GAP, finding, gap, is_small_of
+from equime.audit.measures.resampling import estimates, means, share, simultaneous
 from equime.audit.result import Audit, Finding, figures
-from equime.audit.rows import Rows
+from equime.audit.tables.answers import Answered
+from equime.audit.tables.groups import groups, whose
+from equime.audit.tables.rows import Rows
 from equime.bootstrap import Estimate
 from equime.errors import EquimeError
 from equime.planning.equity_audit import Confusion, sensitivities

@@ -24,13 +24,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from equime.audit.answers import Answered
-from equime.audit.files import require
-from equime.audit.groups import whose
-from equime.audit.permutation import DRAWS, null, pooled
-from equime.audit.resampling import Test, Tested, corrected, drawn_of_all, estimates, mean, means
+from equime.audit.measures.permutation import DRAWS, null, pooled
+from equime.audit.measures.resampling import Test, Tested, corrected, drawn_of_all, estimates, mean, means
 from equime.audit.result import MIN_SUBJECTS, Audit, Finding, figures
-from equime.audit.rows import Rows
+from equime.audit.tables.answers import Answered
+from equime.audit.tables.files import require
+from equime.audit.tables.groups import whose
+from equime.audit.tables.rows import Rows
 from equime.bootstrap import Statistic
 from equime.errors import EquimeError
 from equime.planning.twins import ATTRIBUTES, WITHIN

@@ -15,9 +15,9 @@ from equime.errors import EquimeError
 from equime.options import path_argument
 
 if TYPE_CHECKING:
-    from equime.audit.answers import Answered
     from equime.audit.result import Audit
-    from equime.audit.rows import Rows
+    from equime.audit.tables.answers import Answered
+    from equime.audit.tables.rows import Rows
 
 WHERE = "a workspace, a release's or a tree's folder, OWNER/NAME[@VERSION] on the Hub"
 LONG_S = 10.0
@@ -150,7 +150,7 @@ def _written(found: Audit, options: argparse.Namespace) -> list[str]:
             write_atomically(options.csv, found.csv().encode())
         wrote.append(f"wrote {options.csv}")
     if options.plot is not None:
-        from equime.audit.plots import draw, save
+        from equime.audit.drawing.plots import draw, save
 
         plots = draw(found)
         if plots:
@@ -164,9 +164,9 @@ def _written(found: Audit, options: argparse.Namespace) -> list[str]:
 
 
 def _representation(options: argparse.Namespace) -> Audit:
-    from equime.audit.published import published_rows
     from equime.audit.representation import COLUMNS, representation
-    from equime.audit.rows import open_rows
+    from equime.audit.tables.published import published_rows
+    from equime.audit.tables.rows import open_rows
 
     if (options.where is None) != options.published:
         raise EquimeError(f"expected WHERE ({WHERE}), or --published; got {options.where = }, {options.published = }")
@@ -176,15 +176,15 @@ def _representation(options: argparse.Namespace) -> Audit:
 
 def _association(options: argparse.Namespace) -> Audit:
     from equime.audit.association import COLUMNS, association
-    from equime.audit.rows import open_rows
+    from equime.audit.tables.rows import open_rows
 
     return association(open_rows(options.where, COLUMNS, options.labels), options.by)
 
 
 def _performance(options: argparse.Namespace) -> Audit:
-    from equime.audit.answers import COLUMNS, read_answers
     from equime.audit.performance import performance
-    from equime.audit.rows import open_rows
+    from equime.audit.tables.answers import COLUMNS, read_answers
+    from equime.audit.tables.rows import open_rows
 
     data = open_rows(options.data, COLUMNS, options.labels) if options.data else None
     return performance(read_answers(options.predictions, data), options.by)
@@ -218,7 +218,7 @@ def _captions(options: argparse.Namespace) -> Audit:
 
 def _clips(options: argparse.Namespace, columns: Sequence[str]) -> Rows:
     """The rows of a data set, never of somebody's table."""
-    from equime.audit.rows import FILE_LABELS, open_rows
+    from equime.audit.tables.rows import FILE_LABELS, open_rows
 
     rows = open_rows(options.where, columns, options.labels)
     if rows.labels == FILE_LABELS:
@@ -227,7 +227,7 @@ def _clips(options: argparse.Namespace, columns: Sequence[str]) -> Rows:
 
 
 def _answers(options: argparse.Namespace, rows: Rows) -> Answered | None:
-    from equime.audit.answers import read_answers
+    from equime.audit.tables.answers import read_answers
 
     path: Path | None = options.predictions
     return None if path is None else read_answers(path, rows)

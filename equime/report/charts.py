@@ -2,7 +2,8 @@
 
 Why: a picture of fixed colours glares at night, and one with styles of its own breaks a strict policy of contents. Here
 every style becomes a class (the page writes them all into its one style sheet, whose hash it states), and every colour
-of `audit.panels` a variable of the page. Names inside a picture are made its own, so that many stand on one page.
+of `audit.drawing.panels` a variable of the page. Names inside a picture are made its own, so that many stand on one
+page.
 
     chart = chart_of(plot); chart.svg, chart.rules
 """
@@ -18,8 +19,8 @@ from html import escape
 from types import MappingProxyType
 from typing import Final
 
-from equime.audit import panels
-from equime.audit.plots import Plot
+from equime.audit.drawing import panels
+from equime.audit.drawing.plots import Plot
 
 VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -22,9 +22,9 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from equime import action_units, schema
-from equime.audit import people
-from equime.audit.people import BASES
-from equime.audit.rows import label, read_rows
+from equime.audit.tables import people
+from equime.audit.tables.people import BASES
+from equime.audit.tables.rows import label, read_rows
 from equime.errors import EquimeError
 from equime.media import Media, open_media
 from equime.report import choose, excerpt

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from equime.audit.panels import number
+from equime.audit.drawing.panels import number
 from equime.audit.result import MIN_SUBJECTS, Audit, Finding
 from equime.publishing.documents.markdown import many
 from equime.quality.figures import Figure

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equime import schema
-from equime.audit.rows import Rows
+from equime.audit.tables.rows import Rows
 from equime.errors import EquimeError
 from equime.publishing.documents.columns import DESCRIPTIONS
 from equime.quality.figures import Figure

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Final
 
-from equime.audit.panels import number
-from equime.audit.plots import Plot, draw
+from equime.audit.drawing.panels import number
+from equime.audit.drawing.plots import Plot, draw
 from equime.audit.result import Audit, Finding
 from equime.one_line import one_line
 from equime.publishing.documents.markdown import many

@@ -17,11 +17,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from equime.audit import answers, association, doses, generator, performance, reliability, representation, text, twins
-from equime.audit.answers import Answered, read_answers
+from equime.audit import association, doses, generator, performance, reliability, representation, text, twins
 from equime.audit.label_noise import repeat
 from equime.audit.result import Audit
-from equime.audit.rows import SOURCE, TAG, Rows, glasses, label, read_rows
+from equime.audit.tables import answers
+from equime.audit.tables.answers import Answered, read_answers
+from equime.audit.tables.rows import SOURCE, TAG, Rows, glasses, label, read_rows
 from equime.errors import EquimeError
 from equime.pieces import is_folder
 from equime.publishing.comparing.diff import diff

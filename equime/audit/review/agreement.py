@@ -16,10 +16,10 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from equime.audit.groups import is_small
-from equime.audit.resampling import share
+from equime.audit.measures.resampling import share
 from equime.audit.result import Finding, figures
 from equime.audit.review.judges import NUMBERS, QUESTIONS, WEIGHTS, Judge
+from equime.audit.tables.groups import is_small
 from equime.bootstrap import Estimate, bootstrap
 from equime.metrics import kappa
 

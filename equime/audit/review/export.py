@@ -24,7 +24,7 @@ from equime import catalog, video
 from equime.action_units import FACS
 from equime.audit.review import sampling, sheet
 from equime.audit.review.blind import blinded
-from equime.audit.rows import open_rows
+from equime.audit.tables.rows import open_rows
 from equime.errors import EquimeError
 from equime.sources import ShardRows, Workspace
 from equime.table import Table, is_workspace, replacing, sweep, write_atomically, writing

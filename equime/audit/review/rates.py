@@ -16,12 +16,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from equime.audit.groups import Groups, is_small
-from equime.audit.permutation import pooled
-from equime.audit.resampling import Test, Tested, Units, compared, drawn, estimates, mean, means
+from equime.audit.measures.permutation import pooled
+from equime.audit.measures.resampling import Test, Tested, Units, compared, drawn, estimates, mean, means
 from equime.audit.result import Finding, figures
 from equime.audit.review.agreement import by_chance
 from equime.audit.review.judges import Judge
+from equime.audit.tables.groups import Groups, is_small
 from equime.bootstrap import Estimate, bootstrap
 
 Array = npt.NDArray[Any]

@@ -21,8 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from equime.audit.groups import Groups, groups, several
-from equime.audit.resampling import Tested, corrected
+from equime.audit.measures.resampling import Tested, corrected
 from equime.audit.result import Audit, Finding
 from equime.audit.review.agreement import LEAST, agreement
 from equime.audit.review.export import FOLDER, key_path
@@ -30,7 +29,8 @@ from equime.audit.review.judges import Judge, measured, planned
 from equime.audit.review.rates import Clips, by_group, overall
 from equime.audit.review.sampling import strongest
 from equime.audit.review.sheet import Code, read_sheet
-from equime.audit.rows import Rows, open_rows
+from equime.audit.tables.groups import Groups, groups, several
+from equime.audit.tables.rows import Rows, open_rows
 from equime.errors import EquimeError
 from equime.one_line import one_line
 from equime.table import Table

@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equime import schema
-from equime.audit.groups import groups
-from equime.audit.rows import Rows
+from equime.audit.tables.groups import groups
+from equime.audit.tables.rows import Rows
 from equime.errors import EquimeError
 
 COLUMNS: Final = ("clip_id", "sha256", "emotion", "control", "action_units")

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from equime import schema
 from equime.action_units import INTENSITIES, ActionUnit, parse
-from equime.audit.files import read_table, require
+from equime.audit.tables.files import read_table, require
 from equime.errors import EquimeError
 
 UNSURE: Final = "unsure"

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from equime.audit.people import Even
+from equime.audit.tables.people import Even
 from equime.one_line import one_line
 from equime.publishing.comparing.differing import Flips, Shift
 from equime.wording import counted

@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equime import schema
-from equime.audit import people as labelling
-from equime.audit.people import Even, People
+from equime.audit.tables import people as labelling
+from equime.audit.tables.people import Even, People
 from equime.publishing.comparing.changes import FLIPPED, Changed, Rows, Side
 from equime.publishing.comparing.changes import Diff as Diff
 from equime.publishing.comparing.differing import Flips, Shift, differs, flips, numbers, shift

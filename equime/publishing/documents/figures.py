@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from equime.audit import panels
-from equime.audit.groups import is_small
+from equime.audit.drawing import panels
 from equime.audit.result import Finding
+from equime.audit.tables.groups import is_small
 from equime.errors import MissingPackageError
 from equime.metrics import wilson
 from equime.planning.equity_report import Balance, Equity

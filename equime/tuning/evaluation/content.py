@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from equime import metrics
 from equime.action_units import INTENSITIES, ActionUnit
-from equime.audit.resampling import means
+from equime.audit.measures.resampling import means
 from equime.metrics import kappa
 from equime.scores import Scores
 from equime.tuning.evaluation.measures import Measure, f1, mean_of, precision, recall

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from equime.audit.groups import is_small
-from equime.audit.resampling import means, share
+from equime.audit.measures.resampling import means, share
 from equime.audit.result import Finding, figures
+from equime.audit.tables.groups import is_small
 from equime.bootstrap import Estimate, Statistic, bootstrap
 
 Array = npt.NDArray[Any]

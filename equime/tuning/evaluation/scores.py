@@ -21,11 +21,11 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from equime.audit.groups import Groups, several
-from equime.audit.means import TESTED, by_groups
-from equime.audit.resampling import share
+from equime.audit.measures.means import TESTED, by_groups
+from equime.audit.measures.resampling import share
 from equime.audit.result import Audit, Finding
-from equime.audit.rows import Rows
+from equime.audit.tables.groups import Groups, several
+from equime.audit.tables.rows import Rows
 from equime.errors import EquimeError
 from equime.tuning.evaluation.content import content, hits, is_neutral
 from equime.tuning.evaluation.measures import Measure, differences, findings

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equime import schema
-from equime.audit import rows as audited
+from equime.audit.tables import rows as audited
 from equime.errors import EquimeError
 from equime.noise import seed_of
 from equime.tuning.example import TASKS, Example, Task

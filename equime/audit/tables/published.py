@@ -17,9 +17,9 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from equime.audit.files import as_text
-from equime.audit.groups import groups
-from equime.audit.rows import ATTRIBUTES, FILE_LABELS, Rows
+from equime.audit.tables.files import as_text
+from equime.audit.tables.groups import groups
+from equime.audit.tables.rows import ATTRIBUTES, FILE_LABELS, Rows
 from equime.errors import EquimeError
 
 PUBLISHED: Final[Mapping[str, Mapping[str, float]]] = MappingProxyType(

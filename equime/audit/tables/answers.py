@@ -24,8 +24,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equime import schema
-from equime.audit.answer_table import IDS, OWN, AnswerTable, Labels, put, remarks
-from equime.audit.rows import ATTRIBUTES, FILE_LABELS, Rows
+from equime.audit.tables.answer_table import IDS, OWN, AnswerTable, Labels, put, remarks
+from equime.audit.tables.rows import ATTRIBUTES, FILE_LABELS, Rows
 from equime.errors import EquimeError
 
 Array = npt.NDArray[Any]

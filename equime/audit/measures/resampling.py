@@ -18,11 +18,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from equime.audit.groups import Groups
-from equime.audit.permutation import DRAWS as PERMUTATIONS
-from equime.audit.permutation import null, step_down
-from equime.audit.permutation import pooled as added
+from equime.audit.measures.permutation import DRAWS as PERMUTATIONS
+from equime.audit.measures.permutation import null, step_down
+from equime.audit.measures.permutation import pooled as added
 from equime.audit.result import Finding
+from equime.audit.tables.groups import Groups
 from equime.bootstrap import DRAWS, Estimate, Statistic
 
 Array = npt.NDArray[Any]

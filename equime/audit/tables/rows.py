@@ -20,8 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from equime.audit import people
-from equime.audit.files import SUFFIXES, as_text, read_table
+from equime.audit.tables import people
+from equime.audit.tables.files import SUFFIXES, as_text, read_table
 from equime.errors import EquimeError
 from equime.publishing.comparing.snapshot import open_version
 from equime.screening.gallery import FILE, read_sources

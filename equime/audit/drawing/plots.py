@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from equime.audit import panels
+from equime.audit.drawing import panels
 from equime.audit.result import Audit, Finding
 from equime.errors import EquimeError
 from equime.one_line import one_line

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from equime import schema
 from equime.audit.result import MIN_SUBJECTS
-from equime.audit.rows import ATTRIBUTES, FILE_LABELS, Rows
+from equime.audit.tables.rows import ATTRIBUTES, FILE_LABELS, Rows
 from equime.errors import EquimeError
 from equime.skin import BANDS
 

@@ -3,7 +3,7 @@
     cramers_v(counts), nmi(counts)      # counts (..., groups, levels): (...)
     npmi(counts)                        # (groups, levels): the same
 
-All of them are of the whole table; none knows how many people it is made of: see `equime.audit.permutation`.
+All of them are of the whole table; none knows how many people it is made of: see `equime.audit.measures.permutation`.
 """
 
 from __future__ import annotations

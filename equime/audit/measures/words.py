@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from equime.audit.groups import Groups, is_small, whose
-from equime.audit.means import finding
-from equime.audit.permutation import null, pooled
-from equime.audit.resampling import Units, drawn_of_all, estimates
+from equime.audit.measures.means import finding
+from equime.audit.measures.permutation import null, pooled
+from equime.audit.measures.resampling import Units, drawn_of_all, estimates
 from equime.audit.result import Finding
-from equime.audit.rows import Rows
+from equime.audit.tables.groups import Groups, is_small, whose
+from equime.audit.tables.rows import Rows
 from equime.bootstrap import Estimate
 
 Array = npt.NDArray[Any]

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from equime import metrics
-from equime.audit.resampling import share
+from equime.audit.measures.resampling import share
 
 Array = npt.NDArray[Any]
 

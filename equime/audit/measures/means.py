@@ -15,11 +15,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from equime.audit.groups import Groups, is_small, whose
-from equime.audit.permutation import null
-from equime.audit.resampling import Test, Tested, corrected, drawn_of_all, estimates, mean, means, simultaneous
+from equime.audit.measures.permutation import null
+from equime.audit.measures.resampling import Test, Tested, corrected, drawn_of_all, estimates, mean, means, simultaneous
 from equime.audit.result import MIN_SUBJECTS, Finding, figures
-from equime.audit.rows import Rows
+from equime.audit.tables.groups import Groups, is_small, whose
+from equime.audit.tables.rows import Rows
 from equime.bootstrap import Estimate
 
 Array = npt.NDArray[Any]

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equime import schema
-from equime.audit.files import as_text, read_table, require
+from equime.audit.tables.files import as_text, read_table, require
 from equime.errors import EquimeError
 from equime.one_line import one_line
 

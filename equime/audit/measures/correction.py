@@ -19,8 +19,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from equime.audit.groups import Groups, is_small
-from equime.audit.resampling import drawn_of_all
+from equime.audit.measures.resampling import drawn_of_all
+from equime.audit.tables.groups import Groups, is_small
 from equime.bootstrap import Statistic
 from equime.errors import EquimeError
 from equime.planning.equity_audit import Confusion, prevalence, sensitivities

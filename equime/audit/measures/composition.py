@@ -17,9 +17,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from equime.audit.groups import KNOWN, is_small
-from equime.audit.resampling import ENDS
+from equime.audit.measures.resampling import ENDS
 from equime.audit.result import Finding
+from equime.audit.tables.groups import KNOWN, is_small
 from equime.errors import EquimeError
 from equime.metrics import wilson
 from equime.planning.targets import divergence, effective_groups, ratio

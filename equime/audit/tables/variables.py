@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from equime.audit.groups import KNOWN
+from equime.audit.tables.groups import KNOWN
 from equime.schema import INTENSITIES
 
 Array = npt.NDArray[Any]
