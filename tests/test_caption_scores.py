@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from equime import metrics
 from equime.action_units import ActionUnit
-from equime.captioning.templates import caption, caption_json
+from equime.captioning.templates import caption, caption_json, units_in
 from equime.errors import EquimeError
 from equime.tuning.evaluation.baselines import asked, constant, donors
 from equime.tuning.evaluation.measures import difference, estimate, mean_of
@@ -22,6 +22,10 @@ from equime.tuning.evaluation.parsed import Said, parse
 from equime.tuning.evaluation.retrieval import Ranked, candidates, measures, retrieval
 from equime.tuning.evaluation.scores import head, scores
 from equime.tuning.example import Example, Truth
+
+pytest.importorskip("sklearn")
+pytest.importorskip("sacrebleu")
+pytest.importorskip("rouge_score")
 
 AUS = (1, 4, 12, 15)
 EMOTIONS = ("happiness", "sadness", "fear")
@@ -451,6 +455,7 @@ def test_candidates_are_the_true_caption_then_near_ones_then_other_clips() -> No
     pairs = []
     for k in range(12):
         row = example(k, [ActionUnit(12, "L" if k % 2 else "R", "ABC"[k % 3])], "happiness")
+        row = replace(row, truth=replace(row.truth, apex_ms=1100.0 + k))
         pairs += [
             replace(row, task="preference", id=f"{row.clip_id}#{wrong}", rejected=text, wrong=wrong)
             for wrong, text in (("side", f"wrong side {k}"), ("unit", row.answer), ("twin", f"twin {k}"))
@@ -463,8 +468,11 @@ def test_candidates_are_the_true_caption_then_near_ones_then_other_clips() -> No
         assert len(set(texts)) == 6
         own = chosen[0][1]
         assert texts[0] == next(pair.answer for pair in pairs if pair.clip_id == own.clip_id)
-        whose = {pair.answer: pair.subject_id for pair in pairs}
-        assert all(whose[text] != own.subject_id for text in texts[3:])
+        mine = units_in(texts[0])
+        for text in texts[3:]:
+            assert units_in(text) != mine  # what says the same of another face would be as right
+            assert f" {own.truth.apex_ms:.0f} ms" in text  # times are the clip's own
+            assert {pair.subject_id for pair in pairs if units_in(pair.answer) == units_in(text)} - {own.subject_id}
 
 
 def test_no_answers_are_refused() -> None:

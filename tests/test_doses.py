@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.isotonic import IsotonicRegression
 
 from equime import schema
 from equime.audit.doses import MEASURED, RECOGNISED, doses, monotone, threshold
@@ -18,6 +17,9 @@ from equime.audit.result import Audit
 from equime.audit.tables.answers import Answered
 from equime.audit.tables.rows import Rows
 from equime.errors import EquimeError
+
+pytest.importorskip("sklearn")
+from sklearn.isotonic import IsotonicRegression
 
 Array = npt.NDArray[Any]
 COUNTS = st.lists(

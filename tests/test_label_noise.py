@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scipy.optimize import minimize
-from sklearn.metrics import cohen_kappa_score
 
 from equime import schema
 from equime.audit import true_groups
@@ -31,6 +30,9 @@ from equime.errors import EquimeError
 from equime.metrics import accuracy, uar, uf1
 from equime.planning.equity_audit import Confusion, sensitivities
 from equime.planning.targets import LABELS
+
+pytest.importorskip("sklearn")
+from sklearn.metrics import cohen_kappa_score
 
 GENDERS = schema.GENDERS
 NOISY = np.array([[0.75, 0.25], [0.2, 0.8]])

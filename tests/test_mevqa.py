@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_workspace import make_workspace
-from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from equime import schema
 from equime.action_units import ActionUnit
@@ -37,6 +36,11 @@ from equime.tuning.mevqa.read import (
     units_of,
 )
 from equime.tuning.mevqa.write import answered, write_questions
+
+pytest.importorskip("sklearn")
+pytest.importorskip("sacrebleu")
+pytest.importorskip("rouge_score")
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 NAMES = ("brow lowerer", "lid tightener", "dimpler", "lip stretcher", "inner brow raiser", "lips part")
 CLASSES = {"happiness": "positive", "surprise": "surprise", "anger": "negative", "contempt": "negative"}

@@ -8,13 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
-from fairlearn.metrics import (
-    MetricFrame,
-    demographic_parity_difference,
-    equal_opportunity_difference,
-    equalized_odds_difference,
-)
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score
 
 from equime import metrics
 from equime.audit.measures.group_scores import CRITERIA, SCORES
@@ -23,6 +16,15 @@ from equime.audit.result import Audit
 from equime.audit.tables.answers import Answered
 from equime.audit.tables.rows import Rows
 from equime.errors import EquimeError
+
+pytest.importorskip("fairlearn")
+from fairlearn.metrics import (
+    MetricFrame,
+    demographic_parity_difference,
+    equal_opportunity_difference,
+    equalized_odds_difference,
+)
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score
 
 Array = npt.NDArray[Any]
 CLASSES = ("calm", "glad", "odd")

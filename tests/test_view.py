@@ -299,6 +299,7 @@ def fetched(where: str) -> tuple[int, bytes]:
 
 @pytest.mark.timeout(180)
 def test_the_command_serves_a_workspace_until_it_is_stopped(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     table = make_workspace(tmp_path / "ws", subjects=6, per_emotion=1)
     process = started([str(table.path), "--json"], dict(os.environ))
     try:
@@ -322,6 +323,7 @@ def test_the_command_serves_a_workspace_until_it_is_stopped(tmp_path: Path) -> N
 
 @pytest.mark.timeout(180)
 def test_the_command_serves_a_repository(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     table = make_workspace(tmp_path / "ws", subjects=6, per_emotion=1)
     write_layout(table, tmp_path / "out", progress=False)
     with Hub() as hub:
