@@ -333,6 +333,7 @@ def test_captions_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFi
         ),
         (["tiny", "--data", "{ws}", "--out", "{tmp}/o", "--conditions", "blind"], "expected 'seen'"),
         (["tiny", "--data", "{ws}", "--out", "{tmp}/o", "--retrieval", "1"], "2 captions or more"),
+        (["tiny", "--data", "{ws}", "--out", "{tmp}/o", "--frames", "17"], "has 16 frames, --frames 17 are to be"),
         (["tiny", "--data", "{tmp}/none", "--out", "{tmp}/o"], "expected a folder"),
         (["{tmp}/none", "--data", "{ws}", "--out", "{tmp}/o"], "no run and no model"),
         (["{tmp}", "--data", "{ws}", "--out", "{tmp}/o"], "config.json"),

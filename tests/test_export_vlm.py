@@ -216,11 +216,15 @@ def test_pairs_with_videos_are_told_to_be_too_much_for_trl(exported: dict[tuple[
         assert ("DPOTrainer takes pictures" in str(exported["trl", view])) is told
 
 
-def test_keyframes_are_onset_apex_offset_and_motion(exported: dict[tuple[str, str], Exported]) -> None:
+def test_keyframes_are_onset_apex_offset_and_motion(exported: dict[tuple[str, str], Exported], workspace: Path) -> None:
+    clips = Clips(str(workspace))
     for row in rows(exported["messages", "keyframes"].out):
         shown = [np.array(Image.open(exported["messages", "keyframes"].out / path)) for path in row["images"]]
         assert len(shown) == 4
-        expected = [2, 4, 6] if row["equime"]["emotion"] else [6, 10, 14]
+        expected = [2, 4, 6]
+        if not row["equime"]["emotion"]:  # nothing is planned there: three frames that could have been
+            expected = View("keyframes").indices(clips.facts(row["equime"]["clip_id"]))
+            assert 0 <= expected[0] < expected[1] < expected[2] < FRAMES
         assert [index_of(picture) for picture in shown[:3]] == expected
         assert [Path(path).stem for path in row["images"]] == ["1_onset", "2_apex", "3_offset", "4_motion"]
 
@@ -321,6 +325,8 @@ def test_me_vqa_keys(exported: dict[tuple[str, str], Exported]) -> None:
     asked = rows(out, "_to_answer")
     assert asked and all(list(row) == [*keys, "onset_frame", "offset_frame"] and row["answer"] == "" for row in asked)
     assert {(row["onset_frame"], row["offset_frame"]) for row in asked} == {(2, 6), (None, None)}
+    for row in asked:  # ids of clips begin with their emotion
+        assert not any(emotion in str(row[name]) for emotion in EMOTIONS for name in ("id", "image_id", "filename"))
 
 
 def test_a_cut_clip_is_asked_with_its_place_in_time(exported: dict[tuple[str, str], Exported]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,16 @@ class TestShown:
     def test_keyframes_go_in_as_four_pictures(self, clips: Clips, two: list[Example], kind: str) -> None:
         batch = made(Encoder(tiny_vlm.processor(kind), View("keyframes")), clips, two, ANSWERS)
         assert len(batch["image_grid_thw"]) == 8 and "pixel_values_videos" not in batch
+
+    @pytest.mark.parametrize("view", [View("apex"), View("keyframes")])
+    def test_where_a_clip_at_rest_is_cut_does_not_tell_that_it_is_at_rest(self, view: View) -> None:
+        """The question says which part is shown: were it always the middle, nobody would have to look."""
+        row = {"num_frames": 144, "fps": 24.0, "emotion": None, "control": "neutral", "sha256": None}
+        cuts = [view.indices(row | {"clip_id": f"neutral/f_{number}_00"}) for number in range(200)]
+        assert cuts == [view.indices(row | {"clip_id": f"neutral/f_{number}_00"}) for number in range(200)]
+        middles = [cut[1] if view.name == "keyframes" else cut[7] for cut in cuts]
+        assert len(set(middles)) > 40 and min(middles) >= 36 and max(middles) <= 108  # as apexes are planned
+        assert all(first < last for cut in cuts for first, last in pairwise(cut))
 
     def test_the_blind_are_shown_nothing(self, processor: Any, clips: Clips, two: list[Example]) -> None:
         with hushed():

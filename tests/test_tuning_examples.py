@@ -274,7 +274,19 @@ def test_a_twin_is_the_other_dose_where_there_is_one() -> None:
         wrong = {pair.wrong: pair.rejected for pair in preferred(first, Company(order))}
         assert wrong["twin"] == dose.words
     wrong = {pair.wrong: pair.rejected for pair in preferred(first, Company([first, apart]))}
-    assert wrong["twin"] == apart.words
+    assert units_in(wrong["twin"] or "") == list(other.units)
+
+
+def test_a_pair_is_not_told_apart_by_its_times() -> None:
+    """Of another clip only what moves is taken: the question says which part of the clip is shown."""
+    late = Truth("fear", (ActionUnit(4, "B", "B"),), 900.0, 1000.0, 1200.0)
+    first, apart = clip(replace(late, units=(ActionUnit(20, "B", "A"),), onset_ms=810.0), 1), clip(late, 2)
+    other = clip(replace(late, emotion="anger", units=(ActionUnit(7, "B", "B"),)), 3)
+    blinks = clip(Truth(None, ()), 4, control="blink")
+    for one in (first, blinks):
+        for pair in preferred(one, Company([one, apart, other])):
+            assert re.findall(r"\d+ ms", pair.rejected or "") == re.findall(r"\d+ ms", pair.answer)
+            assert units_in(pair.rejected or "")
 
 
 def test_who_never_looks_is_seldom_right_about_what_is_there() -> None:

@@ -27,7 +27,9 @@ def evaluate_captions_flags(parser: argparse.ArgumentParser) -> None:
     questions = "score answers to ME-VQA's questions: its jsonl with the true answers; no model"
     parser.add_argument("--questions", type=path_argument, metavar="JSONL", help=questions)
     parser.add_argument("--answers", type=path_argument, metavar="JSONL", help="the same with the answers given")
-    parser.add_argument("--out", type=path_argument, metavar="DIR", help="for answers and scores (default: in the run)")
+    parser.add_argument(
+        "--out", type=path_argument, metavar="DIR", help="for answers and scores (default: RUN/evaluation/SPLIT)"
+    )
     parser.add_argument("--by", metavar="A,B+C", help="attributes to group by (default: all with labels)")
     who = "whose labels: the sources' or the tagger's (default: the sources' where there are any)"
     parser.add_argument("--labels", choices=["source", "tag"], help=who)
@@ -68,8 +70,9 @@ def _questions(options: argparse.Namespace) -> tuple[Audit, list[Path]]:
     from equime.tuning.mevqa.metrics import audit
     from equime.tuning.mevqa.read import read_questions
 
-    if options.questions is None or options.answers is None or options.model or options.data:
-        raise EquimeError("expected --questions JSONL and --answers JSONL, and neither a model nor --data")
+    others = (options.model, options.data, options.out, options.by, options.labels)
+    if options.questions is None or options.answers is None or any(others):
+        raise EquimeError("expected --questions JSONL and --answers JSONL, and with them --csv or --json alone")
     return audit(read_questions(options.questions), read_questions(options.answers)), []
 
 

@@ -27,7 +27,9 @@ def tune_flags(parser: argparse.ArgumentParser) -> None:
     add_flags(parser, Tune)
     parser.add_argument("--push", metavar="OWNER/NAME", help="publish the adapter there at the end, private and gated")
     parser.add_argument("--visible", action="store_true", help="let everybody see the gated repository's card")
-    parser.add_argument("--evaluate", action="store_true", help="at the end, as `equime evaluate-captions` does")
+    parser.add_argument(
+        "--evaluate", action="store_true", help="at the end, on people it was not trained on where there are any"
+    )
     parser.set_defaults(command=_tune)
 
 

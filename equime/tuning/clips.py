@@ -9,7 +9,10 @@ read once; the bytes of a clip are read when it is asked for, by the process tha
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +20,7 @@ import pyarrow as pa
 from equime.errors import EquimeError
 from equime.media import Media, open_media
 from equime.publishing.comparing.snapshot import open_version
-from equime.tuning.view import COLUMNS
+from equime.tuning.view import COLUMNS, View
 
 
 class Clips:
@@ -46,6 +49,11 @@ class Clips:
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_media": None, "_opened_by": 0}
 
+    @property
+    def digest(self) -> str:
+        """The hash of all ids, plans and files, wherever they lie: another one where a clip was made anew."""
+        return hashlib.sha256(json.dumps(self._table.to_pydict()).encode()).hexdigest()
+
     def facts(self, clip_id: str) -> dict[str, Any]:
         """The columns `view.COLUMNS` of a clip.
 
@@ -57,6 +65,21 @@ class Clips:
             raise EquimeError(f"no clip {clip_id!r} in {self.where}")
         row: dict[str, Any] = self._table.slice(place, 1).to_pylist()[0]
         return row
+
+    def require(self, clip_ids: Iterable[str], view: View) -> None:
+        """Refuse clips that a view cannot show, before hours are spent; no video is read.
+
+        Raises:
+            EquimeError: One is shorter than the view, or has no planned times where these are needed.
+        """
+        for clip_id in dict.fromkeys(clip_ids):
+            facts = self.facts(clip_id)
+            number = facts["num_frames"]
+            if view.name != "keyframes" and number < view.frames:
+                raise EquimeError(
+                    f"clip {clip_id!r} has {number} frames, --frames {view.frames} are to be shown: give fewer"
+                )
+            view.indices(facts)
 
     def row(self, clip_id: str) -> dict[str, Any]:
         """The columns `view.COLUMNS` of a clip and, as `video`, its bytes.

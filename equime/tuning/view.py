@@ -18,10 +18,12 @@ from typing import Any, Final, Literal
 import cv2
 import numpy as np
 
-from equime import flow
-from equime.clip import Clip, Sampling, misses_expression
+from equime import flow, schema
+from equime.clip import Clip, Sampling, consecutive, misses_expression
 from equime.errors import EquimeError
+from equime.noise import noise, seed_of
 from equime.options import option
+from equime.scm.times import Times
 from equime.tuning.example import Example
 from equime.video import Frames
 
@@ -56,12 +58,6 @@ class Seen:
     num_frames: int
     motion: Frames | None = None
 
-    @property
-    def rate(self) -> float:
-        """Pictures a second of the clip's own time."""
-        first, last, n = self.indices[0], self.indices[-1], len(self.indices)
-        return self.fps * (n - 1) / (last - first) if last > first else self.fps
-
 
 @dataclass(frozen=True)
 class View:
@@ -69,7 +65,7 @@ class View:
 
     name: Name = option("apex", help="frames in a row around the planned apex, of all the clip, or onset, apex, offset")
     frames: int = option(16, help="how many, but for keyframes")
-    size: int = option(0, help="pixels of a side (0: as they are)")
+    size: int = option(0, help="pixels of a side; 0 leaves them as they are")
 
     def __post_init__(self) -> None:
         """Refuse what shows nothing."""
@@ -111,13 +107,15 @@ class View:
             EquimeError: It is shorter than this view, or has no planned times.
         """
         clip = Clip(row)
+        is_at_rest = clip.emotion is None and clip.apex is None
+        if self.name == "apex" and is_at_rest:
+            return consecutive(clip.num_frames, self.frames, _nowhere(clip)[1])
         if self.name != "keyframes":
             return clip.indices(Sampling(self.frames, around=self.name)) or []
+        if is_at_rest:
+            return _nowhere(clip)
         if clip.onset is None or clip.apex is None or clip.offset is None:
-            if clip.emotion is not None:
-                raise EquimeError(f"clip {clip.clip_id!r} has no planned times: show it by the view 'clip'")
-            middle = clip.num_frames // 2  # a control without an expression: as far apart as one would be
-            return [max(0, middle - 4), middle, min(clip.num_frames - 1, middle + 4)]
+            raise EquimeError(f"clip {clip.clip_id!r} has no planned times: show it by the view 'clip'")
         return [clip.onset, clip.apex, clip.offset]
 
 
@@ -134,6 +132,17 @@ def asked(example: Example, indices: Sequence[int], num_frames: int, fps: float)
         return example.question
     start, end = (round(1000 * index / fps) for index in (indices[0], indices[-1]))
     return f"{example.question}\nShown are {len(indices)} frames, from {start} ms to {end} ms of the clip."
+
+
+def _nowhere(clip: Clip) -> list[int]:
+    """Onset, apex and offset of a clip at rest as a plan might have drawn them, the same each time.
+
+    Were it always the middle, a model could tell by the place alone, which the question says, that nothing moves.
+    """
+    onset, apex, offset = Times.of_tables().draw(noise(seed_of(0, clip.clip_id), "at rest"))
+    middle = round(apex / schema.DURATION_MS * clip.num_frames)
+    before, after = (max(1, round(ms * clip.fps / 1000)) for ms in (apex - onset, offset - apex))
+    return [max(0, middle - before), middle, min(clip.num_frames - 1, middle + after)]
 
 
 def _motion(first: Frames, then: Frames) -> Frames:

@@ -101,7 +101,7 @@ def answer(
     Raises:
         EquimeError: Answers of another model there, a clip that does not decode, too little memory.
     """
-    store = Store(out, "answers", SCHEMA, {**opened.made_by, "data": clips.where, "max_new_tokens": max_new_tokens})
+    store = Store(out, "answers", SCHEMA, {**opened.made_by, "clips": clips.digest, "max_new_tokens": max_new_tokens})
     rows = {_key(row): row for row in store.read()}
     todo = [ask for ask in asks if _key(_row(ask)) not in rows]
     fresh: list[dict[str, Any]] = []
@@ -120,7 +120,7 @@ def answer(
     finally:
         store.add(fresh)
     rows |= {_key(row): row for row in fresh}
-    if todo or not store.path.is_file():
+    if todo or store.shards.is_dir() or not store.path.is_file():
         store.close([*rows.values()])
     found = ((ask, rows[_key(_row(ask))]["given"]) for ask in asks)
     return [Said(ask.example, ask.condition, given, ask.shown) for ask, given in found]

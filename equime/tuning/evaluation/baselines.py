@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import chain
 from typing import Final, NamedTuple, TypeAlias
 
 from equime.errors import EquimeError
@@ -58,19 +59,23 @@ def asked(examples: Sequence[Example], conditions: Iterable[str]) -> list[Ask]:
 def donors(examples: Sequence[Example]) -> dict[str, str]:
     """Clip -> the clip of another subject that is shown in its place: clips in an order of their ids' hashes, moved on.
 
-    Where all are of one subject it is another clip of the same.
+    It shows other units, where there is such a clip. Where all are of one subject it is another clip of the same.
 
     Raises:
         EquimeError: There is one clip alone.
     """
     whose = {example.clip_id: example.subject_id for example in examples}
+    units = {example.clip_id: frozenset(example.truth.units) for example in examples}
     order = sorted(whose, key=lambda clip_id: hashlib.sha256(clip_id.encode()).digest())
     if len(order) < 2:
         raise EquimeError("expected two clips or more to show one for another: leave 'shuffled' out of --conditions")
     alone, found = len(set(whose.values())) == 1, {}
     for place, clip_id in enumerate(order):
         later = (order[(place + step) % len(order)] for step in range(1, len(order)))
-        found[clip_id] = next(other for other in later if alone or whose[other] != whose[clip_id])
+        strangers = (other for other in later if alone or whose[other] != whose[clip_id])
+        first = next(strangers)
+        others = (other for other in chain([first], strangers) if units[other] != units[clip_id])
+        found[clip_id] = next(others, first)
     return found
 
 

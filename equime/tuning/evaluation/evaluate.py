@@ -49,14 +49,18 @@ class Evaluate:
     """What is asked, of which clips, and how."""
 
     split: Literal["train", "validation", "test"] = option("test", help="whose clips")
-    tasks: tuple[str, ...] = option((), help="caption, json, question (default: what it was trained for; all)")
-    conditions: tuple[str, ...] = option(CONDITIONS, help="what is shown: the clip, nothing, another one; no model")
+    tasks: tuple[str, ...] = option(
+        (), help="caption, json, question (default: what a run was trained for, all of a base)"
+    )
+    conditions: tuple[str, ...] = option(
+        CONDITIONS, help="seen: the clip; blind: nothing; shuffled: another clip; constant: no model"
+    )
     limit: int | None = option(None, help="at most so many clips, drawn evenly")
-    retrieval: int = option(0, help="captions among which each clip's own is looked for (0: none)")
+    retrieval: int = option(0, help="captions among which each clip's own is looked for; 0 leaves that out")
     seen: bool = option(False, help="go on though the model was trained on some of these subjects, and say so")
     view: Name = option("apex", help="what a base is shown; a run is shown what it was trained on")
     frames: int = option(16, help="how many frames a base is shown")
-    size: int = option(0, help="pixels of a side that a base is shown (0: as they are)")
+    size: int = option(0, help="pixels of a side that a base is shown; 0 leaves them as they are")
     base: str | None = option(None, help="where the base of a run lies now")
     batch_size: int = option(4, help="questions answered together", result=False)
     max_new_tokens: int = option(512, help="longest answer")
@@ -111,6 +115,8 @@ def evaluate(
     notes += more
     asks = asked(wanted, conditions)
     clips = Clips(where)
+    view = run.view if run else View(options.view, options.frames, options.size)
+    clips.require((example.clip_id for example in wanted), view)
     opened = opened_model(model, options)
     said = answer(opened, clips, asks, out, batch_size=options.batch_size, max_new_tokens=options.max_new_tokens)
     if "constant" in options.conditions:
@@ -244,7 +250,7 @@ def _constant(where: str, tasks: Sequence[str], wanted: Sequence[Example]) -> tu
 def _told(opened: Opened, clips: Clips, wanted: Sequence[Example]) -> Iterator[str]:
     view = opened.view
     frames = "onset, apex, offset and their flow" if view.name == "keyframes" else f"{view.frames} frames"
-    oracle = "; an oracle, which knows the planned times" * view.is_oracle
+    oracle = "; an oracle, which knows the planned times: what is told of times proves little" * view.is_oracle
     yield f"the model: {opened.name}; shown: {view.name}, {frames}{oracle}"
     facts = (clips.facts(clip_id) for clip_id in dict.fromkeys(example.clip_id for example in wanted))
     if sparse := sum(view.misses(row["num_frames"], row["fps"]) for row in facts):

@@ -4,8 +4,9 @@
     findings = retrieval(ranked)
 
 A clip's candidates are its own caption, those that differ in one thing alone (side, unit, intensity, emotion, or the
-programme of a twin: the pairs of task "preference"), and captions of other subjects' clips. They are ranked by the mean
-log-likelihood of the caption's tokens given the video. Why: a model may know what it sees and word it badly; and random
+programme of a twin: the pairs of task "preference"), and other subjects' programmes where they differ, with the clip's
+own times: which part of it is shown stands in the question. They are ranked by the mean log-likelihood of the caption's
+tokens given the video. Why: a model may know what it sees and word it badly; and random
 captions are beaten by anybody, so what counts is by kind how often the true one is ahead of the wrong one (chance: .5).
 Captions differ in how likely they are without any video, so it is asked without one as well.
 """
@@ -22,7 +23,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from tqdm import tqdm
 
+from equime.action_units import ActionUnit
 from equime.audit.result import Audit, Finding
+from equime.captioning import templates
 from equime.captioning.vlm_model import quiet
 from equime.noise import seed_of
 from equime.optional import need
@@ -79,12 +82,22 @@ def candidates(examples: Iterable[Example], size: int) -> list[list[tuple[str, E
         taken = {first.answer: TRUE}
         for pair in pairs:
             taken.setdefault(pair.rejected or "", pair.wrong)
-        others = [other for other in firsts if other.subject_id != first.subject_id]
+        others = [one for one in firsts if one.subject_id != first.subject_id and _content(one) != _content(first)]
         others.sort(key=lambda other, first=first: seed_of(0, f"{first.clip_id}\0{other.clip_id}"))  # type: ignore[misc]
         for other in others:
-            taken.setdefault(other.answer, OTHER)
+            taken.setdefault(_worded(other, first), OTHER)
         found.append([(kind, replace(first, answer=text)) for text, kind in [*taken.items()][:size]])
     return found
+
+
+def _content(example: Example) -> tuple[str | None, frozenset[ActionUnit]]:
+    return example.truth.emotion, frozenset(example.truth.units)
+
+
+def _worded(other: Example, clip: Example) -> str:
+    """A caption of what another clip shows, as if it were of this one."""
+    times = clip.truth.onset_ms, clip.truth.apex_ms, clip.truth.offset_ms
+    return templates.caption(other.truth.emotion, other.truth.units, *times, seed_of(0, other.clip_id))
 
 
 def rank(
@@ -108,7 +121,7 @@ def rank(
         conditions: Of "seen", "blind" and "shuffled".
         batch_size: Candidates scored together.
     """
-    store = Store(out, "retrieval", SCHEMA, {**opened.made_by, "data": clips.where})
+    store = Store(out, "retrieval", SCHEMA, {**opened.made_by, "clips": clips.digest})
     scored = {_key(row): row for row in store.read()}
     listed = {chosen[0][1].clip_id: chosen for chosen in candidates(examples, size)}
     turns = asked([chosen[0][1] for chosen in listed.values()], conditions)

@@ -73,10 +73,8 @@ class Planned:
 
     def worded(self, emotion: str | None, units: Sequence[ActionUnit]) -> str:
         """A caption in the data set's templates, in this clip's wording and with its times."""
-        truth = self.truth
-        return templates.caption(
-            emotion, units, truth.onset_ms, truth.apex_ms, truth.offset_ms, self.seed, self.control
-        )
+        truth, control = self.truth, None if units else self.control
+        return templates.caption(emotion, units, truth.onset_ms, truth.apex_ms, truth.offset_ms, self.seed, control)
 
     @cached_property
     def words(self) -> str:

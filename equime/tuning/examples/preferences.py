@@ -4,9 +4,9 @@
 
 Wrong are: "side" (the other side of every unit on one), "unit" (one unit replaced by one that is easily taken for it),
 "intensity" (every letter two steps away), "emotion" (the programme of another clip of the same face under another
-emotion), "twin" (the caption of the same programme in another dose, else of another clip of the same face and emotion).
-Each clip has a pair of every sort that it can have. Both captions are in the templates of the data set, and both are
-read back to their units, which differ.
+emotion), "twin" (the same programme in another dose, else that of another clip of the same face and emotion). Each clip
+has a pair of every sort that it can have. Both captions are in the templates of the data set, worded alike and with the
+same times, so that neither tells by these; both are read back to their units, which differ.
 
 Why not a counterfactual of the causal model: what is published does not hold the model that it was planned with. The
 other programmes of the same face are as real, and are drawn from the same distribution.
@@ -54,7 +54,7 @@ def rejected(clip: Planned, company: Company) -> Iterator[tuple[str, str]]:
     if emotion and (one := company.other(clip, "emotion", lambda one: _is_other_emotion(one, clip))):
         yield "emotion", clip.worded(one.truth.emotion, one.truth.units)
     if one := _twin(clip, company):
-        yield "twin", one.words
+        yield "twin", clip.worded(one.truth.emotion, one.truth.units)
 
 
 def other_side(units: Units) -> tuple[ActionUnit, ...]:

@@ -80,9 +80,9 @@ class Shown:
     def facts(self) -> dict[str, Any]:
         """How it was sampled, for the file: numbers of frames, rates, and where the first frame lies in the clip."""
         return {
-            "fps": self.fps,
+            "fps": round(self.fps, 6),  # `load_dataset("json")` keeps ten decimals
             "frames": len(self.indices),
-            "sample_fps": self.fps,
+            "sample_fps": round(self.fps, 6),
             "start_ms": round(1000 * self.indices[0] / self.clip_fps, 3),
             "clip_fps": self.clip_fps,
             "clip_frames": self.num_frames,
@@ -122,7 +122,7 @@ class Cut:
         if not row.get("num_frames"):
             raise EquimeError(f"clip {clip.clip_id!r} has no number of frames: it was not made")
         indices = self.view.indices(row) if self.view else list(range(clip.num_frames))
-        name = _name(clip.clip_id, f"{row.get('sha256')} {self.view} {self.loose}")
+        name = _name(clip.clip_id, f"{row.get('sha256')} {self.view} {self.loose}", told=not self.loose)
         shard = hashlib.sha256(clip.clip_id.encode()).hexdigest()[:2]
         videos: tuple[str, ...] = ()
         images: tuple[str, ...] = ()
@@ -241,8 +241,9 @@ def _write(folder: Path, clip_id: str, shown: Shown, clips: Clips, cut: Cut) -> 
     return clip_id, None
 
 
-def _name(clip_id: str, key: str) -> str:
-    readable = re.sub(r"[^A-Za-z0-9-]+", "_", clip_id).strip("_-")[:LONGEST_NAME]
+def _name(clip_id: str, key: str, told: bool) -> str:
+    """A file's name; without the id where the name is part of a test's questions, as ids tell the emotion."""
+    readable = re.sub(r"[^A-Za-z0-9-]+", "_", clip_id).strip("_-")[:LONGEST_NAME] if told else ""
     digits = hashlib.sha256(f"{clip_id}\0{key}".encode()).hexdigest()[:12]
     return f"{readable}-{digits}" if readable else digits
 

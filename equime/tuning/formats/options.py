@@ -52,7 +52,9 @@ FORMATS: Final[Mapping[FormatName, Format]] = {
 class Export:
     """What is exported. Every field but `workers` changes the files."""
 
-    format: FormatName = option("trl", help="whose files: TRL's, LLaMA-Factory's and ms-swift's, Qwen's, ME-VQA's, ...")
+    format: FormatName = option(
+        "trl", help="TRL; LLaMA-Factory and ms-swift; Qwen's scripts; ME-VQA; image-to-video benchmark"
+    )
     tasks: tuple[str, ...] = option((), help="caption, json, question, preference (default: all the format can hold)")
     view: ViewName | None = option(
         None, help="frames around the planned apex, the clip, or onset, apex, offset and how they move (default: apex)"

@@ -47,7 +47,10 @@ def _front_matter(told: Mapping[str, Any], repo: str | None) -> str:
     values: dict[str, Any] = {"license": LICENCE, "library_name": "peft", "pipeline_tag": "image-text-to-text"}
     if is_repo(base):
         values["base_model"] = base
-    values |= {"tags": ["micro-expression", "lora", "safetensors", "equime"], "datasets": [told["data"]["name"]]}
+    values["tags"] = ["micro-expression", "lora", "safetensors", "equime"]
+    data = told["data"]["name"].partition("@")[0]
+    if is_repo(data):  # the Hub takes its own names alone
+        values["datasets"] = [data]
     if repo is not None:
         values |= {
             "extra_gated_heading": "Ask for access to this adapter",
@@ -95,7 +98,7 @@ def _training(told: Mapping[str, Any], history: Sequence[Mapping[str, float]]) -
         ("what it sees", text(_view(asked))),
         ("steps", f"{told['steps']:,} of {together} examples, learning rate {asked['lr']:g} ({asked['schedule']})"),
         ("adapter", f"rank {asked['lora_r']}, alpha {asked['lora_alpha']}, {text(asked['lora_targets'])}"),
-        ("base kept in", "4 bits (NF4)" if asked["quantise"] == "4bit" else text(asked["dtype"])),
+        ("base kept in", "4 bits (NF4)" if asked["quantise"] == "4bit" else text(told["dtype"])),
         ("loss on the answers, nats a token", f"{number(history[0]['loss'])} -> {number(history[-1]['loss'])}"),
         ("memory of the GPU", memory),
         ("packages", ", ".join(f"{text(name)} {text(version)}" for name, version in told["packages"].items())),

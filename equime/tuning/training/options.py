@@ -23,12 +23,12 @@ class Tune:
 
     tasks: tuple[str, ...] = option(LEARNT, help="what is learnt: caption, json, question")
     view: Name = option(
-        "apex", help="what is shown: frames in a row around the planned apex, of all the clip, or three"
+        "apex", help="what is shown: frames around the planned apex, of all the clip, or onset, apex, offset and flow"
     )
     frames: int = option(16, help="how many frames, but for keyframes")
-    size: int = option(0, help="pixels of a side (0: as they are)")
+    size: int = option(0, help="pixels of a side; 0 leaves them as they are")
     epochs: float = option(3.0, help="how often each example is seen")
-    max_steps: int = option(0, help="steps in all, in place of epochs (0: by epochs)")
+    max_steps: int = option(0, help="steps in all, in place of epochs; 0 counts epochs")
     lr: float = option(2e-4, help="learning rate, the highest")
     schedule: Literal["cosine", "linear", "constant"] = option("cosine", help="how the learning rate falls")
     batch_size: int = option(2, help="examples that go through the model together, in each process")
@@ -41,11 +41,11 @@ class Tune:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto", help="of the base; auto: as the device can"
     )
-    seed: int = option(0, help="of the order of examples and of the adapter's first weights")
+    seed: int = option(0, help="of wordings, the order of examples and the first weights of the adapter")
     limit: int | None = option(None, help="at most so many clips, drawn evenly")
     gradient_checkpointing: bool = option(False, help="less memory for a third more time", result=False)
     device: str = option("auto", help="auto, cpu or cuda", result=False)
-    workers: int = option(0, help="processes that decode clips (0: none of their own)", result=False)
+    workers: int = option(0, help="processes that decode clips; 0 decodes in the training's own", result=False)
     save_every: int = option(50, help="steps between states from which training can go on", result=False)
 
     def __post_init__(self) -> None:

@@ -90,7 +90,8 @@ def _data(where: str, clips: Clips, examples: Sequence[Example]) -> dict[str, An
     """What was learnt from, by counts and by one hash of the questions, the answers and the clips' files."""
     used = dict.fromkeys(example.clip_id for example in examples)
     files = {clip_id: clips.facts(clip_id)["sha256"] for clip_id in used}
-    rows = json.dumps([files, [example.to_dict() for example in examples]], sort_keys=True)
+    asked = [{**example.to_dict(), "groups": None} for example in examples]  # labels of people are no part of it
+    rows = json.dumps([files, asked], sort_keys=True)
     return {
         "name": where if is_repo(where.partition("@")[0]) and not Path(where).exists() else Path(where).resolve().name,
         "clips": len(used),

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from equime.checkpoints import Checkpoint, first_sentence
-from equime.clip import Clip, Sampling, SamplingWarning, sparse
+from equime.clip import SamplingWarning, sparse
 from equime.errors import EquimeError
 from equime.locks import hold
 from equime.optional import need
@@ -44,6 +44,7 @@ from equime.tuning.training.adapter import (
     found_base,
     hushed,
     open_base,
+    precision,
     sha256_of,
 )
 from equime.tuning.training.options import Tune
@@ -82,8 +83,8 @@ class Tuned:
     def __str__(self) -> str:
         """For people."""
         return (
-            f"{self.steps:,} steps on {self.examples:,} examples of {self.clips:,} clips, {self.trained:,} of them "
-            f"now: loss {self.loss_before:.3f} -> {self.loss:.3f} nats a token; wrote {self.out}"
+            f"{self.steps:,} steps ({self.trained:,} now) on {self.examples:,} examples of {self.clips:,} clips: "
+            f"loss {self.loss_before:.3f} -> {self.loss:.3f} nats a token; wrote {self.out}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def tune(where: str, base: str, out: Path, options: Tune, *, revision: str | Non
             Clips(where),
             drawn(where, options.learnt, seed=options.seed, splits=["train"], limit=options.limit),
         )
-        _require_long(clips, chosen, options)
+        _require_shown(clips, chosen, options)
         with first_goes_first("cpu" if options.device == "cpu" else "cuda"):
             told, finished = record.begun(out, where, base, model, clips, chosen, options, processes())
         if not finished:
@@ -190,6 +191,7 @@ def _trained(
     trainer, history, now = fit(processor, model, batch_of, len(examples), options, out / STATES)
     if is_first():
         told["adapter"] = _kept(trainer.model, out, told["base"]["id"])
+        told |= {"dtype": precision(options.dtype, trainer.model.device)}
         told |= {"steps": trainer.state.global_step, "memory_gb": _peak(trainer.model.device)}
         told["seconds"] = round(time.monotonic() - begun, 1)
         _write(out / HISTORY, history)
@@ -227,20 +229,11 @@ def require_learnable(batch_of: Batches, options: Tune) -> None:
         raise EquimeError(f"no loss on the answers: the labels of a first batch of {batch_of.encoder.name} are empty")
 
 
-def _require_long(clips: Clips, examples: Sequence[Example], options: Tune) -> None:
-    """No clip is shorter than what is shown of each."""
-    if options.view == "keyframes":
-        return
-    sparse_ones = False
-    for clip_id in dict.fromkeys(example.clip_id for example in examples):
-        clip = Clip(clips.facts(clip_id))
-        if clip.num_frames < options.frames:
-            raise EquimeError(
-                f"clip {clip_id!r} has {clip.num_frames} frames, --frames {options.frames} are to be shown: give fewer"
-            )
-        clip.indices(Sampling(options.frames, around=options.view))  # an apex that nobody planned
-        sparse_ones |= options.seen.misses(clip.num_frames, clip.fps)
-    if sparse_ones:
+def _require_shown(clips: Clips, examples: Sequence[Example], options: Tune) -> None:
+    """All clips can be shown; a warning where the frames of some lie too far apart."""
+    used = dict.fromkeys(example.clip_id for example in examples)
+    clips.require(used, options.seen)
+    if any(options.seen.misses(facts["num_frames"], facts["fps"]) for facts in map(clips.facts, used)):
         warnings.warn(sparse(options.frames), SamplingWarning, stacklevel=3)
 
 
