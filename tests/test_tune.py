@@ -43,6 +43,7 @@ from equime.tuning.examples.draw import examples
 from equime.tuning.training.adapter import found_base, hushed, open_base, open_run, open_tuned
 from equime.tuning.training.options import Tune
 from equime.tuning.training.push import push_tuned
+from equime.tuning.training.tiny import make_tiny
 from equime.tuning.training.train import fit, tune
 from equime.tuning.view import Seen
 
@@ -424,3 +425,31 @@ def test_flags_are_the_options(tmp_path: Path) -> None:
     tune_flags(parser)
     words = ["--data", "ws", "--base", "tiny", "--out", "runs/v", "--tasks", "caption,json", "--lora-r", "8"]
     assert from_flags(Tune, parser.parse_args(words)) == Tune(tasks=("caption", "json"), lora_r=8)
+
+
+def test_no_folder_but_a_run_s_own_is_written_to(ws: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "README.md").write_text("mine")
+    for out, why in ((other, "holds something else"), (other / "README.md", "is a file"), (ws / "run", "outside")):
+        with pytest.raises(EquimeError, match=why):
+            tune(str(ws), "tiny", out, SHORT)
+    assert (other / "README.md").read_text() == "mine" and not (ws / "run").exists()
+
+
+def test_a_start_that_failed_leaves_the_folder_free(ws: Path, tmp_path: Path) -> None:
+    with pytest.raises(EquimeError, match="nope"):
+        tune(str(ws), "tiny", tmp_path / "run", dataclasses.replace(SHORT, lora_targets="nope"))
+    assert tune(str(ws), "tiny", tmp_path / "run", dataclasses.replace(SHORT, max_steps=1)).steps == 1
+
+
+def test_a_base_s_own_code_is_never_run(ws: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    make_tiny(base)
+    (base / "theirs.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    config = json.loads((base / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "theirs.Config", "AutoModelForImageTextToText": "theirs.Model"}
+    (base / "config.json").write_text(json.dumps(config))
+    with pytest.raises(EquimeError, match="code of its own"):
+        tune(str(ws), str(base), tmp_path / "run", SHORT)
+    assert not (tmp_path / "ran").exists()

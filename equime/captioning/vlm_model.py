@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from equime.checkpoints import Checkpoint, reading
+from equime.checkpoints import Checkpoint, read_json, reading
 from equime.errors import EquimeError
 from equime.optional import need
 
@@ -41,10 +41,11 @@ def open_model(checkpoint: Checkpoint, where: Any, dtype: str, **more: Any) -> t
         _require_kind(checkpoint, transformers)
         if not any((checkpoint.folder / name).is_file() for name in TOKENIZERS):  # the library would make one up
             raise EquimeError(f"the model in {checkpoint.folder} lacks {TOKENIZERS[0]}; {checkpoint.remedy}")
-        processor = transformers.AutoProcessor.from_pretrained(checkpoint.folder)
+        processor = transformers.AutoProcessor.from_pretrained(checkpoint.folder, trust_remote_code=False)
         _require_video(checkpoint, processor)
         model, found = transformers.AutoModelForImageTextToText.from_pretrained(
             checkpoint.folder,
+            trust_remote_code=False,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
             use_safetensors=True,
             output_loading_info=True,
@@ -58,7 +59,13 @@ def open_model(checkpoint: Checkpoint, where: Any, dtype: str, **more: Any) -> t
 
 
 def _require_kind(checkpoint: Checkpoint, transformers: Any) -> None:
-    config = transformers.AutoConfig.from_pretrained(checkpoint.folder)
+    # Said aloud: unsaid, the library asks on the terminal whether to run the model's own code.
+    if "auto_map" in read_json(checkpoint.folder / "config.json", checkpoint.remedy):
+        raise EquimeError(
+            f"the model in {checkpoint.folder} needs code of its own, which is not run; give --model one that "
+            "transformers knows, such as Qwen/Qwen3-VL-4B-Instruct"
+        )
+    config = transformers.AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
     if type(config) not in transformers.AutoModelForImageTextToText._model_mapping:
         name = (getattr(config, "architectures", None) or [type(config).__name__])[0]
         raise EquimeError(

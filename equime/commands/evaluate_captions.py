@@ -42,8 +42,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     from equime.table import write_atomically, writing
     from equime.tuning.evaluation.scores import head, in_short
 
-    require_free("--csv", options.csv, (".csv",), [options.captions, options.data])
-    ask = _captions if options.captions else _questions if options.questions or options.answers else _model
+    read = [options.captions, options.data, options.questions, options.answers]
+    require_free("--csv", options.csv, (".csv",), read)
+    if options.out is not None and options.out.exists() and not options.out.is_dir():
+        raise EquimeError(f"expected --out to be a folder, {options.out} is a file")
+    ask = _questions if options.questions or options.answers else _captions if options.captions else _model
     found, wrote = ask(options)
     if options.csv is not None:
         with writing(options.csv):
@@ -70,7 +73,7 @@ def _questions(options: argparse.Namespace) -> tuple[Audit, list[Path]]:
     from equime.tuning.mevqa.metrics import audit
     from equime.tuning.mevqa.read import read_questions
 
-    others = (options.model, options.data, options.out, options.by, options.labels)
+    others = (options.model, options.data, options.captions, options.out, options.by, options.labels)
     if options.questions is None or options.answers is None or any(others):
         raise EquimeError("expected --questions JSONL and --answers JSONL, and with them --csv or --json alone")
     return audit(read_questions(options.questions), read_questions(options.answers)), []

@@ -34,6 +34,8 @@ COLUMNS: Final = (
     *("num_frames", "fps", "sha256", "generate_error"),
 )
 """What `View.of` reads of a row, beside `video`."""
+SMALLEST, LARGEST = 16, 4096
+"""Pixels of a side: below, optical flow says nothing."""
 TIMED: Final = ("caption", "json", "preference")
 """Tasks whose answers tell times from the clip's start."""
 STRONGEST: Final = 0.02
@@ -69,10 +71,10 @@ class View:
 
     def __post_init__(self) -> None:
         """Refuse what shows nothing."""
-        if self.name not in VIEWS or self.frames < 2 or self.size < 0:
-            raise EquimeError(
-                f"expected a view of {', '.join(VIEWS)}, 2 frames or more and a size of 0 or more: {self}"
-            )
+        if self.name not in VIEWS or self.frames < 2:
+            raise EquimeError(f"expected a view of {', '.join(VIEWS)} and 2 frames or more, got {self}")
+        if self.size and not SMALLEST <= self.size <= LARGEST:
+            raise EquimeError(f"expected a size of 0 or {SMALLEST} to {LARGEST} pixels, got {self.size}")
 
     @property
     def is_oracle(self) -> bool:

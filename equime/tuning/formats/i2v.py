@@ -58,7 +58,7 @@ def loading(files: Sequence[str], shown: Shown) -> str:
 ```python
 from datasets import load_dataset
 
-row = load_dataset("json", data_files="test.jsonl", split="train")[0]
+row = load_dataset("json", data_files="{files[-1]}", split="train")[0]
 row["image"], row["prompt"], row["video"]      # {len(shown.indices)} frames at {shown.fps:g} a second
 ```
 

@@ -58,10 +58,12 @@ def loading(files: Sequence[str], shown: Shown) -> str:
     frames = len(shown.indices)
     enough = int(shown.fps) + 1  # a duration that is rounded down must not cost a frame
     factory = f"video_fps: {enough}\nvideo_maxlen: {frames}\nvideo_max_pixels: 262144" if shown.videos else ""
+    checked = " --val_dataset validation.jsonl" if "validation.jsonl" in files else ""
     swift = f"FPS={enough} FPS_MIN_FRAMES=2 FPS_MAX_FRAMES={frames + frames % 2} " if shown.videos else ""
     return f"""\
 LLaMA-Factory reads `dataset_info.json`; paths are taken from `media_dir`, which is `dataset_dir` by default. In the
-training's YAML (without these it takes 2 frames a second, shrunk to 256 x 256 pixels):
+training's YAML (without these it takes 2 frames a second, shrunk to 256 x 256 pixels; the rate is one more than the
+files', as it rounds down):
 
 ```yaml
 dataset_dir: .          # this folder
@@ -73,8 +75,8 @@ template: qwen2_vl
 ms-swift, run in this folder or with `ROOT_IMAGE_DIR` naming it:
 
 ```bash
-ROOT_IMAGE_DIR=. {swift}\
-    swift sft --model Qwen/Qwen2.5-VL-3B-Instruct --dataset train.jsonl --val_dataset validation.jsonl
+ROOT_IMAGE_DIR=. {swift}\\
+    swift sft --model Qwen/Qwen2.5-VL-3B-Instruct --dataset {files[0]}{checked}
 ```
 
 `*_preference.jsonl` is for `swift rlhf --rlhf_type dpo`, `*_ranking.jsonl` for LLaMA-Factory's `stage: dpo`.

@@ -45,7 +45,8 @@ Splits are by subject: no face is in two of them. Left out: {text("; ".join(left
 ## Terms
 
 [CC BY-NC 4.0]({LICENCE_URL}), and the access terms of the data set it was exported from. {statements.LIKENESSES}
-{statements.INTENDED} {statements.PERCEIVED} Each file says that it is synthetic in its metadata. Do not push these
+{statements.INTENDED} {statements.PERCEIVED} Names of files, ids and `subject_id` are those of the data set: where its
+subjects go by their names, so do these files. Each file says that it is synthetic in its metadata. Do not push these
 files to a repository that is not gated.
 """
 
@@ -57,8 +58,8 @@ def sampling(facts: Mapping[str, Any]) -> str:
         "shown, "
         f"{facts['sample_fps']:.3g} for each second of the clip. An expression of the median length, 318 ms, lasts "
         f"{0.318 * facts['sample_fps']:.1f} of these; at 2 a second, the default of many processors, 0.6. "
-        "Let the trainer take every frame of a file, as above. `start_ms` in a row is where its first "
-        "frame lies in the clip; times in answers are from the clip's start."
+        "Let the trainer take every frame of a file. Times in answers are from the clip's start, of which a "
+        "question says which part is shown."
     )
     if facts["oracle"]:
         told += " The frames were chosen by the *planned* times, which no camera tells: say so with what you report."

@@ -25,6 +25,7 @@ from equime.tuning.training.options import Tune
 
 VERSION: Final = 1
 """Raised when equal options no longer give equal adapters."""
+STATES: Final = "states"
 PACKAGES: Final = ("equime", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "bitsandbytes")
 
 
@@ -49,7 +50,7 @@ def begun(
     told = _told(where, base, checkpoint, clips, examples, options, processes)
     old = manifest.before(out)
     finished = old is not None and "adapter" in old and (out / ADAPTER / WEIGHTS).is_file()
-    if old is not None:
+    if old is not None and (finished or any((out / STATES).glob("*"))):  # a start that failed holds nothing
         manifest.require_same(out, old, told, trains=not finished)
     if finished and old is not None:
         return old, True

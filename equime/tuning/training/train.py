@@ -29,6 +29,7 @@ from equime.clip import SamplingWarning, sparse
 from equime.errors import EquimeError
 from equime.locks import hold
 from equime.optional import need
+from equime.pieces import is_folder
 from equime.table import replacing
 from equime.tuning.clips import Clips
 from equime.tuning.encoder import EXTRA, IGNORED, Encoder
@@ -49,7 +50,6 @@ from equime.tuning.training.adapter import (
 )
 from equime.tuning.training.options import Tune
 
-STATES: Final = "states"
 HISTORY: Final = "history.json"
 CARD: Final = "README.md"
 KEPT_STATES: Final = 2
@@ -111,6 +111,7 @@ def tune(where: str, base: str, out: Path, options: Tune, *, revision: str | Non
 
     need("peft", extra=EXTRA), need("trl", extra=EXTRA)
     begun = time.monotonic()
+    _require_place(out, where)
     with (
         _writable(out),
         hold(out) if is_first() else contextlib.nullcontext(),
@@ -188,7 +189,7 @@ def _trained(
     encoder = Encoder(processor, options.seen, name=base.name)
     batch_of = Batches(encoder, clips, examples)
     require_learnable(batch_of, options)
-    trainer, history, now = fit(processor, model, batch_of, len(examples), options, out / STATES)
+    trainer, history, now = fit(processor, model, batch_of, len(examples), options, out / record.STATES)
     if is_first():
         told["adapter"] = _kept(trainer.model, out, told["base"]["id"])
         told |= {"dtype": precision(options.dtype, trainer.model.device)}
@@ -197,7 +198,7 @@ def _trained(
         _write(out / HISTORY, history)
         (out / CARD).write_text(card.render(told, history), encoding="utf-8")
         _write(out / RUN, told)
-        shutil.rmtree(out / STATES, ignore_errors=True)
+        shutil.rmtree(out / record.STATES, ignore_errors=True)
     wait(options.device)
     return told | {"now": now}
 
@@ -277,13 +278,24 @@ def _explained() -> Iterator[None]:
         raise EquimeError(f"the base cannot be trained on these clips so: {first_sentence(error)}") from error
 
 
+def _require_place(out: Path, where: str) -> None:
+    """Refuse a folder that is no run's: a card would take the place of another README."""
+    if out.exists() and not out.is_dir():
+        raise EquimeError(f"expected a folder for the run, {out} is a file")
+    if is_folder(where) and Path(where).expanduser().resolve() in (out.resolve(), *out.resolve().parents):
+        raise EquimeError(f"expected a folder outside {where}, got {out}")
+    if out.is_dir() and not (out / RUN).is_file() and any(path.name != ".lock" for path in out.iterdir()):
+        raise EquimeError(f"expected a new folder, or one of a run that was begun: {out} holds something else")
+
+
 @contextlib.contextmanager
 def _writable(out: Path) -> Iterator[None]:
+    from safetensors import SafetensorError  # a full disk is told by it, too
+
     try:
         yield
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         if isinstance(error, EquimeError):
             raise
-        raise EquimeError(
-            f"cannot write to {out}: {error.strerror or error}; make room, and the same command goes on"
-        ) from error
+        why = getattr(error, "strerror", None) or first_sentence(error)
+        raise EquimeError(f"cannot write to {out}: {why}; make room, and the same command goes on") from error
