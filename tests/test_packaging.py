@@ -50,7 +50,8 @@ def test_an_installed_copy_is_whole(wheel: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "equime" / "__init__.py")
     beside = {path.suffix or path.name for path in (tmp_path / "equime").rglob("*") if path.is_file()}
-    assert beside <= {".py", ".pyc", ".tflite", ".typed", "py.typed", "NOTICE"}
+    assert beside <= {".py", ".pyc", ".tflite", ".typed", "py.typed", "NOTICE", ".html", ".css", ".js"}
+    assert (tmp_path / "equime" / "report" / "static" / "page.js").is_file()
 
 
 @pytest.mark.slow
