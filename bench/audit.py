@@ -29,7 +29,7 @@ import pyarrow as pa
 from make_clips import clip_bytes
 from make_workspace import add_rows
 
-from equime import schema, video
+from equime import catalog, schema, video
 from equime.table import Table
 
 SUBJECTS, BATCH = 15_000, 3200
@@ -61,7 +61,7 @@ def main() -> None:
 def claims(found: dict[str, float]) -> list[dict[str, Any]]:
     """What is held against a goal."""
     rows = [
-        ("the report of 75,000 clips and their predictions", "-", "report s", "s", "at most 20"),
+        ("the report of 75,000 clips and their predictions, catalog there", "-", "report s", "s", "at most 20"),
         ("its page, 24 clips inline", "-", "page MB", "MB", "at most 10"),
         (
             "all scores of 75,000 answers by race x gender, 1,000 draws",
@@ -141,7 +141,7 @@ def answered(workspace: Path, path: Path) -> None:
 def report(workspace: Path, predictions: Path, out: Path) -> dict[str, float]:
     """Seconds of the command from start to end, after the catalog is there, and the size of its page."""
     command = [sys.executable, "-m", "equime", "report", str(workspace), "--predictions", str(predictions)]
-    subprocess.run([sys.executable, "-m", "equime", "status", str(workspace)], check=True, stdout=subprocess.DEVNULL)
+    catalog.load(Table(workspace))
     begun = time.perf_counter()
     subprocess.run([*command, "--out", str(out)], check=True, stdout=subprocess.DEVNULL)
     return {"report s": time.perf_counter() - begun, "page MB": out.stat().st_size / 1e6}
