@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -89,3 +90,13 @@ def annotated(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def piq() -> ModuleType:
     """The package piq; what needs it is left out where it is not installed."""
     return pytest.importorskip("piq")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: sums of matrix products depend on their number; and the machine may be busy."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

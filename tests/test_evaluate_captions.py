@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +34,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("torchvision")
 pytest.importorskip("peft")
 pytest.importorskip("trl")
+pytestmark = pytest.mark.usefixtures("one_thread")
 VIEW = View("clip", frames=8)
 SHOWN: dict[str, Any] = {"view": "clip", "frames": 8, "max_new_tokens": 60, "device": "cpu", "batch_size": 8}
 EMOTIONS = ("happiness", "surprise", "fear", "anger")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums of matrix products depend on the number of threads; and the machine may be busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,6 @@ from equime.tuning.examples.draw import examples
 from equime.tuning.mevqa.metrics import evaluate, scored
 from equime.tuning.mevqa.read import (
     SCHEMA,
-    as_examples,
     asked,
     kind_of,
     number_of,
@@ -294,23 +293,6 @@ def test_a_free_analysis_is_read_too() -> None:
 )
 def test_subjects_are_named_as_for_recognition(dataset: str, subject: str, wanted: str) -> None:
     assert subject_id(dataset, subject) == wanted
-
-
-def test_examples_know_what_the_lines_of_a_clip_say_together(table: pa.Table) -> None:
-    found = as_examples(table, "validation")
-    assert [one.id for one in found] == table["id"].to_pylist()
-    assert {one.split for one in found} == {"validation"}
-    by_clip = {one.clip_id: one.truth for one in found}
-    for row in table.to_pylist():
-        truth = by_clip[f"{row['dataset']}/{row['image_id']}"]
-        if row["kind"] == "fine":
-            assert truth.emotion == row["emotion"]
-        if row["kind"] in ("units", "unit"):
-            assert {unit.au for unit in truth.units} == {u["au"] for u in row["units"]}
-        if row["kind"] == "side":
-            assert row["side"] in {unit.side for unit in truth.units}
-    bare = [one.truth for one in found if one.clip_id.startswith("smic/")]
-    assert bare and all(truth.emotion is None and truth.units == () for truth in bare)
 
 
 # --- bad lines

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import pickle
 import sys
 from pathlib import Path
 
 import pytest
+from travelling import travelled
 
 from equime.errors import EquimeError, MissingPackageError
 from equime.optional import available, need
@@ -27,7 +27,7 @@ def test_an_absent_package_is_one_line_with_the_command() -> None:
     assert str(raised.value) == 'surely_not_installed is not installed: run `pip install "equime[tag]"`'
     assert isinstance(raised.value, EquimeError)
     assert isinstance(raised.value, ImportError)
-    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
+    assert str(travelled(raised.value)) == str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from make_clips import flipped, truncated
+from travelling import travelled
 
 from equime import schema, video
 from equime.action_units import parse
@@ -81,7 +81,7 @@ def test_a_clip_scores_the_same_from_a_file_and_for_a_stage_that_was_sent_to_a_w
 ) -> None:
     (tmp_path / "clip.mp4").write_bytes(row["video"]["bytes"])
     elsewhere = row | {"video": {"bytes": None, "path": str(tmp_path / "clip.mp4")}}
-    assert attempt(pickle.loads(pickle.dumps(stage)), [elsewhere]) == [scored]
+    assert attempt(travelled(stage), [elsewhere]) == [scored]
 
 
 def test_what_is_no_clip_is_a_row_with_the_reason(stage: Score, row: dict[str, Any], tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_range_counts_by_what_it_holds_and_not_by_where_it_lies(tmp_path: Path
     assert result_fields(first) == result_fields(second) != result_fields(Score())
     (tmp_path / "b.json").write_text(fit("set", [((), 0.002 * n) for n in range(1, 40)], [200.0]).to_json())
     assert result_fields(Score(real_range=tmp_path / "b.json")) != result_fields(first)
-    assert pickle.loads(pickle.dumps(first)) == first
+    assert travelled(first) == first
 
 
 def test_weights_put_in_place_make_rows_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import shutil
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from toy_stages import Looks, Words, clip_id, make_plan, start, write_shard
+from travelling import travelled
 from watching import WAIT_S, at_work, captions, contents, ended, errors, finish, states, temporary, until, waiting
 
 from equime import schema
@@ -708,5 +708,5 @@ def test_an_input_of_a_changed_type_or_out_of_step_stops_the_run(tmp_path: Path)
 
 def test_receipts_and_stages_travel(tmp_path: Path) -> None:
     for thing in (Words(log=tmp_path), Receipt("caption", errors={"a": "b"}), make_plan(tmp_path / "ws")):
-        copied = pickle.loads(pickle.dumps(thing))
+        copied = travelled(thing)
         assert vars(copied) == vars(thing)

@@ -48,6 +48,7 @@ from equime.tuning.training.train import fit, tune
 from equime.tuning.view import Seen
 
 pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # the Hub's client, to its HTTP library
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*"),
     pytest.mark.filterwarnings("ignore::FutureWarning:trl.*"),
@@ -55,15 +56,6 @@ pytestmark = [
 SHORT = Tune(
     tasks=("caption",), frames=4, max_steps=6, batch_size=2, accumulate=1, lr=2e-3, device="cpu", save_every=2, lora_r=4
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums of matrix products depend on the number of threads; and the machine may be busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +98,7 @@ def eight(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[E
     screen = Screen(faces=folder / "faces", screen=False, adults=True)
     plan(folder / "ws", PlanOptions(screen=screen, allow_shortfall=True), stage.shows)
     assert run(stage, Table(folder / "ws")).failed == 0
-    clips, view = Clips(str(folder / "ws")), dataclasses.replace(SHORT, frames=8, size=112).seen
+    clips, view = Clips(str(folder / "ws")), dataclasses.replace(SHORT, frames=8, size=112).shown
     chosen = []
     for one in examples(str(folder / "ws"), ["caption"]):
         units = ", ".join(f"AU{unit.au}" for unit in one.truth.units)
@@ -130,7 +122,7 @@ def learnt(
 
     with found_base("tiny", None) as base, hushed():
         processor, model = open_base(base, "cpu")
-        encoder = Encoder(processor, options.seen, blind=blind)
+        encoder = Encoder(processor, options.shown, blind=blind)
         trainer, history, _ = fit(processor, model, batch_of, 8, options, states)
         model = trainer.model.eval()
         asked = encoder.inputs(chosen, seen, None)
@@ -262,7 +254,7 @@ def test_a_run_knows_whom_it_was_trained_on(ws: Path, run: Path) -> None:
     train = {one.subject_id for one in examples(str(ws), ["caption"], splits=["train"])}
     test = {one.subject_id for one in examples(str(ws), ["caption"], splits=["test"])}
     assert train and test and opened.saw(train | test) == train
-    assert (opened.view, opened.tasks) == (SHORT.seen, ("caption",))
+    assert (opened.view, opened.tasks) == (SHORT.shown, ("caption",))
 
 
 def test_what_is_opened_answers_as_what_was_trained(ws: Path, run: Path) -> None:
@@ -271,7 +263,7 @@ def test_what_is_opened_answers_as_what_was_trained(ws: Path, run: Path) -> None
     logits = []
     for opened in (open_tuned(run, "cpu")[:2], open_tuned(run, "cpu")[:2], bare()):
         processor, model = opened
-        clips, view = Clips(str(ws)), SHORT.seen
+        clips, view = Clips(str(ws)), SHORT.shown
         batch = Encoder(processor, view).inputs([one], [view.of(clips.row(one.clip_id))], None)
         with torch.inference_mode():
             logits.append(model(**batch).logits)
@@ -285,7 +277,7 @@ def bare() -> tuple[Any, Any]:
 
 def test_the_loss_is_the_mean_negative_log_likelihood_of_the_answer(ws: Path, tmp_path: Path) -> None:
     options = dataclasses.replace(SHORT, max_steps=1, batch_size=3)
-    some, clips, view = examples(str(ws), ["caption"])[:3], Clips(str(ws)), options.seen
+    some, clips, view = examples(str(ws), ["caption"])[:3], Clips(str(ws)), options.shown
     processor, model = bare()
     batch = Encoder(processor, view).inputs(
         some, [view.of(clips.row(e.clip_id)) for e in some], [e.answer for e in some]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import tiny_vlm
 from make_clips import index_of
 from make_workspace import make_workspace
+from travelling import travelled
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -185,7 +185,7 @@ class TestClips:
         expected = clips.row(two[0].clip_id)
         with get_context("fork").Pool(1) as pool:
             assert pool.apply(clips.row, (two[0].clip_id,)) == expected
-        assert pickle.loads(pickle.dumps(clips)).row(two[0].clip_id) == expected
+        assert travelled(clips).row(two[0].clip_id) == expected
 
     def test_a_view_takes_its_frames_around_the_apex(self, clips: Clips, two: list[Example]) -> None:
         [shown] = seen(clips, View(frames=4), two[:1])

@@ -26,10 +26,11 @@ from equime.tuning.example import TASKS, Example, Truth
 from equime.tuning.examples import captions, questions
 from equime.tuning.examples.draw import examples
 from equime.tuning.examples.planned import Company, Planned
-from equime.tuning.examples.preferences import WRONG, other_intensity, other_side, other_unit, preferred
+from equime.tuning.examples.preferences import other_intensity, other_side, other_unit, preferred
 
 SIDES: tuple[Side, ...] = ("L", "R", *(("B",) * 6))
 EMOTIONS = (*schema.EMOTIONS, schema.NEUTRAL)
+WRONG = {"side", "unit", "intensity", "emotion", "twin"}  # what a rejected caption may be wrong in
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +253,7 @@ def test_a_rejected_caption_says_other_units(truths: list[Truth]) -> None:
 
 def test_wrong_sorts_come_where_they_can(found: list[Example]) -> None:
     pairs = [one for one in found if one.task == "preference"]
-    assert {one.wrong for one in pairs} == set(WRONG)
+    assert {one.wrong for one in pairs} == WRONG
     for one in pairs:
         theirs = units_in(one.rejected or "")
         if one.wrong == "side":

@@ -37,14 +37,7 @@ transformers = pytest.importorskip("transformers")
 SHORT = "Which units? {frames} frames, {start} to {end} ms."
 Caption = stage_class("caption")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums of matrix products depend on the number of threads; and the machine may be busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

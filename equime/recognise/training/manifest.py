@@ -7,7 +7,6 @@ pictures lie and in which order rows came is no part of that.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import subprocess
 from collections import Counter
@@ -21,13 +20,14 @@ import pyarrow as pa
 
 from equime.errors import EquimeError
 from equime.recognise.training.job import Jobs
+from equime.shard_worker import versions
 from equime.table import replacing
 
 Array = npt.NDArray[Any]
 
 VERSION: Final = 1
 """Raised when equal experiments no longer give equal numbers."""
-PACKAGES: Final = ("equime", "torch", "torchvision", "transformers", "timm", "numpy", "opencv-contrib-python-headless")
+PACKAGES: Final = ("torch", "torchvision", "transformers", "timm", "numpy", "opencv-contrib-python-headless")
 MANIFEST: Final = "run.json"
 DECIDES: Final = ("version", "experiment", "data")
 SHOWN: Final = 4
@@ -49,7 +49,7 @@ def manifest(jobs: Jobs, x: Array, y: Array, table: pa.Table) -> dict[str, Any]:
     folds = [{"name": fold.name, "train": len(fold.train), "test": len(fold.test)} for fold in jobs.folds]
     about = {"folds": folds, "classes": jobs.classes, "device": jobs.device}
     told = {"mark": mark, "title": jobs.experiment.title, **decides, **about}
-    found: dict[str, Any] = json.loads(json.dumps(told | {"packages": _versions(), "commit": _commit()}))
+    found: dict[str, Any] = json.loads(json.dumps(told | {"packages": versions(PACKAGES), "commit": _commit()}))
     return found
 
 
@@ -127,16 +127,6 @@ def write(out: Path, told: Mapping[str, Any]) -> None:
     """Write the manifest of a folder, whole or not at all."""
     with replacing(out / MANIFEST) as file:
         file.write(json.dumps(told, indent=1).encode() + b"\n")
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _commit() -> str | None:

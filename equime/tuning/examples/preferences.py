@@ -25,7 +25,6 @@ from equime.tuning.examples.captions import question
 from equime.tuning.examples.planned import Company, Planned
 from equime.tuning.examples.questions import confused
 
-WRONG: Final = ("side", "unit", "intensity", "emotion", "twin")
 STEPS: Final[Mapping[str, str]] = {"A": "C", "B": "D", "C": "A", "D": "B", "E": "C"}
 
 Units = Sequence[ActionUnit]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,6 @@ from equime.errors import EquimeError
 from equime.one_line import one_line
 from equime.recognise.readers.labels import plain
 from equime.recognise.readers.sets import SETS
-from equime.tuning.example import Example, Truth
 
 FIELDS: Final = ("id", "dataset", "image_id", "subject", "filename", "question", "answer")
 FRAMES: Final = ("onset_frame", "offset_frame")
@@ -166,49 +165,6 @@ def subject_id(dataset: str, subject: str) -> str:
     number = re.fullmatch(r"(?:subject|sub|spno\.|s)?0*(\d+)", subject.strip(), re.I)
     width = SETS[name].width if name in SETS else 1
     return f"{name}-{number[1].zfill(width) if number else subject}"
-
-
-def as_examples(table: pa.Table, split: str = "test") -> list[Example]:
-    """The questions as examples, to be asked and scored like our own.
-
-    Clips are named "<dataset>/<image_id>"; the truth of a clip is what all answers of its lines say together, so of a
-    test file, which has no answers, it is empty.
-
-    Args:
-        table: From `read_questions`.
-        split: Which they count as.
-    """
-    rows = table.to_pylist()
-    truths = _truths(rows)
-    return [
-        Example(
-            row["id"],
-            clip,
-            row["subject_id"],
-            split,
-            "question",
-            row["question"],
-            row["answer"],
-            truths[clip],
-            row["kind"],
-        )
-        for row in rows
-        for clip in [f"{row['dataset']}/{row['image_id']}"]
-    ]
-
-
-def _truths(rows: Sequence[Mapping[str, Any]]) -> dict[str, Truth]:
-    emotions: dict[str, str] = {}
-    units: dict[str, dict[int, ActionUnit]] = {}
-    for row in rows:
-        clip = f"{row['dataset']}/{row['image_id']}"
-        told = units.setdefault(clip, {})
-        for unit in map(ActionUnit.from_dict, row["units"] or ()):
-            if unit.side != "B" or unit.au not in told:
-                told[unit.au] = unit
-        if row["emotion"]:
-            emotions[clip] = row["emotion"]
-    return {clip: Truth(emotions.get(clip), tuple(sorted(told.values()))) for clip, told in units.items()}
 
 
 def _row(line: str, where: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Tune:
             raise EquimeError(
                 f"training takes the first GPU that it sees: CUDA_VISIBLE_DEVICES={self.device[5:]} and --device cuda"
             )
-        _ = self.seen
+        _ = self.shown
 
     @property
     def learnt(self) -> tuple[Task, ...]:
@@ -74,7 +74,7 @@ class Tune:
         return tuple(task for task in LEARNT if task in self.tasks)
 
     @property
-    def seen(self) -> View:
+    def shown(self) -> View:
         """What a model is shown of a clip."""
         return View(self.view, self.frames, self.size)
 

@@ -8,7 +8,6 @@ face that the model knows.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typing import Any, Final
 from equime.checkpoints import Checkpoint
 from equime.options import result_fields
 from equime.remote import is_repo
+from equime.shard_worker import versions
 from equime.tuning.clips import Clips
 from equime.tuning.example import Example
 from equime.tuning.training.adapter import ADAPTER, WEIGHTS
@@ -26,20 +26,15 @@ from equime.tuning.training.options import Tune
 VERSION: Final = 1
 """Raised when equal options no longer give equal adapters."""
 STATES: Final = "states"
-PACKAGES: Final = ("equime", "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "bitsandbytes")
+PACKAGES: Final = ("torch", "torchvision", "transformers", "trl", "peft", "accelerate", "bitsandbytes")
 
 
-def begun(
-    out: Path,
-    where: str,
-    base: str,
-    checkpoint: Checkpoint,
-    clips: Clips,
-    examples: Sequence[Example],
-    options: Tune,
-    processes: int,
-) -> tuple[dict[str, Any], bool]:
+def begun(out: Path, told: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """The record of a run that is allowed here, written before it trains, and whether it is finished.
+
+    Args:
+        out: The run's folder.
+        told: From `told_of`.
 
     Raises:
         EquimeError: The folder holds another run, or one half trained by other packages.
@@ -47,7 +42,6 @@ def begun(
     from equime.recognise.training import manifest
     from equime.recognise.training.spread import is_first
 
-    told = _told(where, base, checkpoint, clips, examples, options, processes)
     old = manifest.before(out)
     finished = old is not None and "adapter" in old and (out / ADAPTER / WEIGHTS).is_file()
     if old is not None and (finished or any((out / STATES).glob("*"))):  # a start that failed holds nothing
@@ -59,7 +53,7 @@ def begun(
     return told, False
 
 
-def _told(
+def told_of(
     where: str,
     base: str,
     checkpoint: Checkpoint,
@@ -68,6 +62,7 @@ def _told(
     options: Tune,
     processes: int,
 ) -> dict[str, Any]:
+    """What `run.json` says of a run that is not trained yet: what decides its adapter, and what it was made of."""
     from equime.recognise.training.checkpoint import seen_all
 
     asked = result_fields(options) | {"base": f"{checkpoint.name}@{checkpoint.revision}", "processes": processes}
@@ -81,7 +76,7 @@ def _told(
         **decides,
         "base": {"id": checkpoint.name, "revision": checkpoint.revision, "folder": folder},
         "subjects": list(seen_all(example.subject_id for example in examples)),
-        "packages": _versions(),
+        "packages": versions(PACKAGES),
     }
     plain: dict[str, Any] = json.loads(json.dumps(told))
     return plain
@@ -100,13 +95,3 @@ def _data(where: str, clips: Clips, examples: Sequence[Example]) -> dict[str, An
         "examples": dict(Counter(example.task for example in examples)),
         "rows": hashlib.sha256(rows.encode()).hexdigest(),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -52,8 +52,6 @@ from equime.tuning.training.options import Tune
 
 HISTORY: Final = "history.json"
 CARD: Final = "README.md"
-KEPT_STATES: Final = 2
-"""States that are on the disk at once: the next one is written before the last one goes."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +115,12 @@ def tune(where: str, base: str, out: Path, options: Tune, *, revision: str | Non
         hold(out) if is_first() else contextlib.nullcontext(),
         found_base(base, revision) as model,
     ):
-        clips, chosen = (
-            Clips(where),
-            drawn(where, options.learnt, seed=options.seed, splits=["train"], limit=options.limit),
-        )
+        clips = Clips(where)
+        chosen = drawn(where, options.learnt, seed=options.seed, splits=["train"], limit=options.limit)
         _require_shown(clips, chosen, options)
         with first_goes_first("cpu" if options.device == "cpu" else "cuda"):
-            told, finished = record.begun(out, where, base, model, clips, chosen, options, processes())
+            asked = record.told_of(where, base, model, clips, chosen, options, processes())
+            told, finished = record.begun(out, asked)
         if not finished:
             with hushed():
                 told = _trained(out, told, model, clips, chosen, options, begun)
@@ -186,7 +183,7 @@ def _trained(
     from equime.recognise.training.spread import is_first, wait
 
     processor, model = open_base(base, options.device, options.dtype, options.quantise)
-    encoder = Encoder(processor, options.seen, name=base.name)
+    encoder = Encoder(processor, options.shown, name=base.name)
     batch_of = Batches(encoder, clips, examples)
     require_learnable(batch_of, options)
     trainer, history, now = fit(processor, model, batch_of, len(examples), options, out / record.STATES)
@@ -233,8 +230,8 @@ def require_learnable(batch_of: Batches, options: Tune) -> None:
 def _require_shown(clips: Clips, examples: Sequence[Example], options: Tune) -> None:
     """All clips can be shown; a warning where the frames of some lie too far apart."""
     used = dict.fromkeys(example.clip_id for example in examples)
-    clips.require(used, options.seen)
-    if any(options.seen.misses(facts["num_frames"], facts["fps"]) for facts in map(clips.facts, used)):
+    clips.require(used, options.shown)
+    if any(options.shown.misses(facts["num_frames"], facts["fps"]) for facts in map(clips.facts, used)):
         warnings.warn(sparse(options.frames), SamplingWarning, stacklevel=3)
 
 
