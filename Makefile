@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One file at a time on each core, of four at most; each process is then given one thread.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-fast test-matrix lint bench clean
 
@@ -9,10 +11,10 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/equime demo demo
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # The loader against the oldest and the newest `datasets`, on every Python >= 3.11 at hand.
 test-matrix:

@@ -26,9 +26,9 @@ check() { # python, requirement, tests...
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
     "$venv/bin/python" -m pip install --quiet --upgrade pip
     "$venv/bin/python" -m pip install --quiet --editable ".[demo]" "$2" \
-        pytest pytest-timeout hypothesis scipy scikit-video imageio-ffmpeg
+        pytest pytest-timeout pytest-xdist hypothesis scipy scikit-video imageio-ffmpeg
     echo "== $("$venv/bin/python" --version), $("$venv/bin/python" -m pip freeze | grep '^datasets=')"
-    "$venv/bin/python" -m pytest -q -m "not slow" "${@:3}"
+    OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow" "${@:3}"
 }
 
 mapfile -t found < <(pythons)

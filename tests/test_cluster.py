@@ -47,14 +47,17 @@ def nodes() -> Iterator[Any]:
         patch.setenv("RAY_AUTH_MODE", "disabled")  # Ray's own test cluster knows no tokens
         patch.setenv("RAY_DISABLE_MEMORY_MONITOR", "1")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_health_check_failure_threshold", "100")  # a machine that is busy is not a node that died
         from ray.cluster_utils import Cluster
 
+        heard = signal.getsignal(signal.SIGTERM)
         made = Cluster(initialize_head=True, head_node_args=NODE | {"include_dashboard": False})
         made.add_node(**NODE)
         try:
             yield made
         finally:
             made.shutdown()
+            signal.signal(signal.SIGTERM, heard)  # Ray's would be that of every process forked after this file
 
 
 @pytest.fixture(autouse=True)
