@@ -36,7 +36,7 @@ def hold(folder: Path, share: tuple[int, int] | None = None) -> Iterator[None]:
                 _require_same_count(folder, share)
         except OSError as error:
             why = error.strerror or error
-            raise EquimeError(f"cannot write to {folder}: {why}; make it writable, or copy the workspace") from error
+            raise EquimeError(f"cannot write to {folder}: {why}; make it writable, or work on a copy") from error
         yield
 
 
@@ -83,7 +83,7 @@ def _take(stack: contextlib.ExitStack, path: Path, *, shared: bool) -> None:
         holder = handle.read().strip() or "another process"
         raise EquimeError(
             f"{path.parent} is being written by {holder}: "
-            "wait for it, stop it, or give every run a --shard i/n of its own"
+            "wait for it or stop it; runs that take --shard i/n can share the work"
         ) from None
     handle.truncate(0)
     handle.write("a run with --shard" if shared else f"process {os.getpid()}")

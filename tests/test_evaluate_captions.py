@@ -18,6 +18,7 @@ from equime.action_units import ActionUnit
 from equime.captioning import templates
 from equime.commands.evaluate_captions import evaluate_captions_flags
 from equime.errors import EquimeError
+from equime.locks import hold
 from equime.table import Table
 from equime.tuning.clips import Clips
 from equime.tuning.encoder import Encoder
@@ -335,6 +336,12 @@ def test_bad_input_costs_one_line(words: list[str], said: str, ws: str, tmp_path
     with pytest.raises(EquimeError, match=said) as error:
         command(*(word.format(ws=ws, tmp=tmp_path) for word in words))
     assert "\n" not in str(error.value)
+
+
+def test_one_evaluation_writes_to_a_folder_at_a_time(ws: str, tmp_path: Path) -> None:
+    with hold(tmp_path), pytest.raises(EquimeError, match="being written by process"):
+        evaluate("tiny", ws, tmp_path, Evaluate(**SHOWN, limit=1))
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_a_data_set_without_captions(tmp_path: Path) -> None:

@@ -461,11 +461,11 @@ def test_clips_that_cannot_be_shown_are_told(tmp_path: Path) -> None:
         ({"format": "csv"}, "expected a format of trl"),
         ({"format": "qwen", "tasks": ("preference",)}, "holds caption, json, question, not preference"),
         ({"format": "i2v", "view": "apex"}, "whole clips"),
-        ({"frames": -1}, "0 or more"),
+        ({"frames": -1}, "expected --frames of 0 or more, got -1"),
         ({"frames": 1}, "2 frames or more"),
         ({"size": 33}, "even size"),
         ({"view": "clip", "size": 32}, "--frames"),
-        ({"workers": 0}, "a worker"),
+        ({"workers": 0}, "expected --workers of 1 or more, got 0"),
     ],
 )
 def test_options_that_make_no_sense(words: dict[str, Any], said: str) -> None:

@@ -273,7 +273,7 @@ def test_what_cannot_be_asked_says_so_in_a_line() -> None:
         generator(changed(rows, control=["neutral"] * 60), ["race"])
     empty = {name: [None] * 60 for name in COLUMNS if name not in ("emotion", "control", "design", "action_units")}
     present = {name: values for name, values in empty.items() if name in rows.table.column_names}
-    with pytest.raises(EquimeError, match="run `equime generate made`"):
+    with pytest.raises(EquimeError, match="after `equime generate`"):
         generator(changed(rows, **present), ["race"])
     with pytest.raises(EquimeError, match="no column 'tribe'"):
         generator(rows, ["tribe"])

@@ -40,7 +40,7 @@ def test_a_second_whole_run_is_told_who_holds_it_and_what_to_do(tmp_path: Path) 
         with pytest.raises(EquimeError) as raised, hold(tmp_path / "caption"):
             pass
         process.communicate()
-    said = f"{tmp_path / 'caption'} is being written by process {process.pid}: wait for it, stop it, or give"
+    said = f"{tmp_path / 'caption'} is being written by process {process.pid}: wait for it or stop it"
     assert str(raised.value).startswith(said)
     assert "--shard i/n" in str(raised.value)
 

@@ -166,6 +166,19 @@ def test_a_macro_control_is_told_and_has_no_emotion() -> None:
     assert {"unit", "present"} <= kinds <= {"unit", "present", "side"}
 
 
+def test_what_is_left_out_and_what_is_reworded_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [make_row(number, 0, number, "happiness", failed=[3, 4]) | {"caption": None} for number in range(6)]
+    rows[0] |= {"control": "blink", "emotion": None}
+    rows[1] |= {"captioner": "a model", "caption": "A face that smiles."}
+    add_rows(Table.create(tmp_path / "ws", shard_rows=8), rows)
+    examples(str(tmp_path / "ws"))
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "2 of 6 clips were not made and are left out",
+        "1 of 6 clips blink and are left out",
+        "1 caption told another plan than the clip's: the plan's words are taught instead",
+    ]
+
+
 def test_a_blink_is_told_and_not_asked_for_units() -> None:
     blink = clip(Truth(None, ()), control="blink")
     (told,) = captions.described(blink)

@@ -82,7 +82,9 @@ def generator(rows: Rows, by: Sequence[str] | None = None) -> Audit:
         raise EquimeError(f"{rows.name} plans no expression: nothing was to be generated")
     columns = measures(rows.table)
     if not any((~np.isnan(values)).any() for values in columns.values()):
-        raise EquimeError(f"nothing of {rows.name} was generated yet: run `equime generate {rows.name}`")
+        raise EquimeError(
+            f"{rows.name} tells nothing of how clips were generated: audit a workspace, after `equime generate`"
+        )
     groupings, notes = several(rows, by, (*DEFAULT, "glasses"))
     found = by_groups(rows, columns, groupings)
     stages = _stages(rows.table)

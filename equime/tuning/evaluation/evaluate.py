@@ -22,6 +22,7 @@ from typing import Any, Final, Literal, cast
 from equime.audit.result import Audit
 from equime.captioning import templates
 from equime.errors import EquimeError
+from equime.locks import hold
 from equime.optional import need
 from equime.options import option
 from equime.publishing.comparing.snapshot import open_version
@@ -104,7 +105,8 @@ def evaluate(
         labels: Whose labels make the groups, "source" or "tag".
 
     Raises:
-        EquimeError: No such model or data, a split without clips, subjects that it was trained on, no room to write.
+        EquimeError: No such model or data, a split without clips, subjects that it was trained on, no room to write,
+            or another evaluation that writes there.
     """
     need("sacrebleu", extra=EXTRA), need("rouge_score", extra=EXTRA)  # before hours are spent
     run = open_run(model) if is_run(model) else None
@@ -117,19 +119,20 @@ def evaluate(
     clips = Clips(where)
     view = run.view if run else View(options.view, options.frames, options.size)
     clips.require((example.clip_id for example in wanted), view)
-    opened = opened_model(model, options)
-    said = answer(opened, clips, asks, out, batch_size=options.batch_size, max_new_tokens=options.max_new_tokens)
-    if "constant" in options.conditions:
-        others, unsaid = _constant(where, tasks, wanted)
-        said, notes = [*said, *others], [*notes, *unsaid]
-    found = scores(said, by, labels or "", [*_told(opened, clips, wanted), *notes])
-    if options.retrieval:
-        pairs = _examples(where, ("preference",), options, labels)
-        ranked = rank(
-            opened, clips, pairs, out, size=options.retrieval, conditions=conditions, batch_size=options.batch_size
-        )
-        found = with_retrieval(found, ranked)
-    save(found, out)
+    with hold(out):
+        opened = opened_model(model, options)
+        said = answer(opened, clips, asks, out, batch_size=options.batch_size, max_new_tokens=options.max_new_tokens)
+        if "constant" in options.conditions:
+            others, unsaid = _constant(where, tasks, wanted)
+            said, notes = [*said, *others], [*notes, *unsaid]
+        found = scores(said, by, labels or "", [*_told(opened, clips, wanted), *notes])
+        if options.retrieval:
+            pairs = _examples(where, ("preference",), options, labels)
+            ranked = rank(
+                opened, clips, pairs, out, size=options.retrieval, conditions=conditions, batch_size=options.batch_size
+            )
+            found = with_retrieval(found, ranked)
+        save(found, out)
     return found
 
 

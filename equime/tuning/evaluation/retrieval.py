@@ -185,7 +185,7 @@ def measures(ranked: Sequence[Ranked]) -> list[Measure]:
     places = np.array([_places(one) for one in ranked], np.float64).reshape(-1, 2)
     ahead, equal = places.T
     found = []
-    for k in AT:
+    for k in (k for k in AT if k < sizes.max()):  # among five, everybody's is among the first five
         inside = np.clip((k - ahead) / (equal + 1), 0, 1)
         chance = float(np.minimum(1, k / sizes).mean())
         found.append(mean_of(f"R@{k}", inside, reference=chance, note=f"of {_sizes(sizes)}", is_headline=True))

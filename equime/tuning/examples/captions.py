@@ -62,8 +62,13 @@ def question(clip: Planned) -> str:
 
 def answer(clip: Planned) -> str:
     """The data set's caption of a clip, on one line, where it is plain text that tells the plan; else the plan's."""
-    text = " ".join((clip.caption or "").split())
-    return text if text and _is_plain(text) and _tells(text, clip) else clip.words
+    return _line(clip) if is_used(clip) else clip.words
+
+
+def is_used(clip: Planned) -> bool:
+    """Whether the data set's caption is the answer: it is there, plain text, and tells the plan."""
+    text = _line(clip)
+    return bool(text) and _is_plain(text) and _tells(text, clip)
 
 
 def _object(clip: Planned) -> dict[str, Any]:
@@ -72,6 +77,10 @@ def _object(clip: Planned) -> dict[str, Any]:
     units = [{"au": u.au, "name": NAMES[u.au], "side": u.side, "intensity": u.intensity} for u in truth.units]
     whole = {name: None if value is None else round(value) for name, value in times.items()}
     return {"emotion": truth.emotion, "action_units": units, **whole, "caption": answer(clip)}
+
+
+def _line(clip: Planned) -> str:
+    return " ".join((clip.caption or "").split())
 
 
 def _is_plain(text: str) -> bool:

@@ -25,10 +25,11 @@ from equime.errors import EquimeError
 from equime.noise import seed_of
 from equime.tuning.example import TASKS, Example, Task
 from equime.tuning.examples import planned
-from equime.tuning.examples.captions import described, structured
+from equime.tuning.examples.captions import described, is_used, structured
 from equime.tuning.examples.planned import Company, Planned
 from equime.tuning.examples.preferences import preferred
 from equime.tuning.examples.questions import asked
+from equime.wording import counted
 
 COLUMNS: Final = planned.COLUMNS
 """What is read of a data set, beside the labels of its subjects."""
@@ -85,11 +86,14 @@ def _made(where: str) -> pa.Table:
 
     Controls that blink are left out: no plan says when, so that an answer would tell what most views do not show.
     """
-    table = audited.read_rows(where, COLUMNS)
-    table = table.filter(pc.and_(pc.is_valid(table["num_frames"]), pc.is_null(table["generate_error"])))
-    table = table.filter(pc.not_equal(pc.fill_null(table["control"], ""), "blink"))
-    if not len(table):
+    planned = audited.read_rows(where, COLUMNS)
+    made = planned.filter(pc.and_(pc.is_valid(planned["num_frames"]), pc.is_null(planned["generate_error"])))
+    if not len(made):
         raise EquimeError(f"no clip of {where} was made yet: run `equime generate {where}`")
+    table = made.filter(pc.not_equal(pc.fill_null(made["control"], ""), "blink"))
+    for number, why in ((len(planned) - len(made), "were not made"), (len(made) - len(table), "blink")):
+        if number:
+            logger.warning("%s: %d of %d clips %s and are left out", where, number, len(planned), why)
     filled = {
         "split": pc.fill_null(table["split"], schema.SPLITS[0]),
         "subject_id": pc.coalesce(table["subject_id"], table["clip_id"]),
@@ -130,3 +134,7 @@ def _tell(clips: Sequence[Planned], where: str) -> None:
     unknown = sum(not clip.is_known for clip in clips)
     if unknown:
         logger.warning("%s: %d clips without known units are asked for their emotion alone", where, unknown)
+    reworded = sum(clip.is_known and bool(clip.caption) and not is_used(clip) for clip in clips)
+    if reworded:
+        told = counted(reworded, "caption")
+        logger.warning("%s: %s told another plan than the clip's: the plan's words are taught instead", where, told)

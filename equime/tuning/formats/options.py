@@ -79,8 +79,9 @@ class Export:
             raise EquimeError(f"the format {self.format} holds {held}, not {', '.join(wrong)}: leave out --tasks")
         if self.format == "i2v" and (self.view not in (None, "clip") or self.frames or self.size):
             raise EquimeError("the format i2v holds whole clips: leave out --view, --frames and --size")
-        if min(self.frames or 0, self.size or 0) < 0 or self.workers < 1:
-            raise EquimeError(f"expected frames and size of 0 or more and a worker or more, got {self}")
+        for name, least in (("frames", 0), ("size", 0), ("workers", 1)):
+            if (given := getattr(self, name)) is not None and given < least:
+                raise EquimeError(f"expected --{name} of {least} or more, got {given}")
         _ = self.cut
 
     @property
