@@ -429,8 +429,8 @@ def test_files_that_are_no_predictions_are_not_scored(
 def test_launched_together_one_process_writes(sets: Path, train: Callable[..., Any], tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
     chosen = ("--select", "inner", "--patience", "2", "--epochs", "8")
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "-m", "equime"]
+    # Without GPUs `accelerate launch` starts one process, whatever --num_processes says.
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "equime"]
     command = [*launch, *words(sets, tmp_path / "x", *chosen)]
     together = ALONE | {"ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(command, env=together, capture_output=True, text=True, check=False)

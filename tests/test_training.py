@@ -225,8 +225,8 @@ def test_two_processes_train_the_network_that_one_does(tmp_path: Path) -> None:
     root = Path(__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     alone = [sys.executable, str(script), str(tmp_path / "one.npy")]
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    beside = [*launch, "--num_machines", "1", "--mixed_precision", "no", str(script), str(tmp_path / "two.npy")]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    beside = [*launch, str(script), str(tmp_path / "two.npy")]
     for command in (alone, beside):
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]

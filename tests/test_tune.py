@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_vlm
 from hub_client import ROOT
@@ -31,6 +32,7 @@ pytest.importorskip("trl")
 pytest.importorskip("peft")
 
 from huggingface_hub import constants
+from safetensors.numpy import load_file
 
 from equime.commands.tune import tune_flags
 from equime.errors import EquimeError
@@ -57,10 +59,12 @@ SHORT = Tune(
     tasks=("caption",), frames=4, max_steps=6, batch_size=2, accumulate=1, lr=2e-3, device="cpu", save_every=2, lora_r=4
 )
 
+ALONE = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
 
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three subjects of five small clips, one of them to train on."""
+    """Three subjects of five small clips, two of them to train on."""
     folder = tmp_path_factory.mktemp("sofia-secret") / "ws"
     make_workspace(folder, subjects=3, splits=["train", "train", "test"])
     return folder
@@ -208,12 +212,8 @@ def test_a_run_that_was_stopped_ends_at_the_same_adapter(
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_process_that_was_ended_goes_on(ws: Path, run: Path, tmp_path: Path, how: signal.Signals) -> None:
     long = dataclasses.replace(SHORT, max_steps=6)
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in vars(long).items() if is_flag(name, value)]
-    command = [sys.executable, "-m", "equime", "tune", "--data", str(ws), "--base", "tiny", "--out", "run", *words]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    begun = subprocess.Popen(
-        [*command, "--tasks", "caption"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "equime", *words(ws, "run", long)]
+    begun = subprocess.Popen(command, cwd=tmp_path, env=ALONE, stderr=subprocess.PIPE, text=True)
     while begun.poll() is None and not list(tmp_path.glob("run/states/checkpoint-*/trainer_state.json")):
         time.sleep(0.02)
     begun.send_signal(how)
@@ -224,8 +224,41 @@ def test_a_process_that_was_ended_goes_on(ws: Path, run: Path, tmp_path: Path, h
     assert adapter(tmp_path / "run") == adapter(run)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_two_processes_learn_what_one_learns_from_twice_as_many_batches(ws: Path, tmp_path: Path) -> None:
+    """Started as accelerate starts them on GPUs; without any, `accelerate launch` starts one process alone."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "equime"]
+    half = dataclasses.replace(SHORT, batch_size=1, accumulate=1)
+    together = ALONE | {"ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run(
+        [*launch, *words(ws, "two", half)], cwd=tmp_path, env=together, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("wrote two") == 1
+    assert json.loads((tmp_path / "two/run.json").read_text())["experiment"]["processes"] == 2
+    tune(str(ws), "tiny", tmp_path / "one", dataclasses.replace(half, accumulate=2))
+    one, two = (json.loads((tmp_path / name / "history.json").read_text()) for name in ("one", "two"))
+    assert [step["loss"] for step in two] == pytest.approx([step["loss"] for step in one], rel=1e-5)
+    shapes, weights = zip(*(tensors(tmp_path / name) for name in ("one", "two")), strict=True)
+    assert shapes[0] == shapes[1]
+    np.testing.assert_allclose(*weights, rtol=1e-3, atol=1e-6)
+
+
+def words(ws: Path, out: str, options: Tune) -> list[str]:
+    """The command that tunes so."""
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in vars(options).items() if is_flag(name, value)]
+    return ["tune", "--data", str(ws), "--base", "tiny", "--out", out, *flags, "--tasks", *options.tasks]
+
+
 def is_flag(name: str, value: Any) -> bool:
     return name != "tasks" and not isinstance(value, bool) and value is not None
+
+
+def tensors(run: Path) -> tuple[list[tuple[str, tuple[int, ...]]], np.ndarray]:
+    """Names and shapes of an adapter's tensors, and all their numbers."""
+    held = sorted(load_file(run / "adapter/adapter_model.safetensors").items())
+    return [(name, value.shape) for name, value in held], np.concatenate([value.ravel() for _, value in held])
 
 
 def test_a_finished_run_is_not_trained_again_and_another_is_refused(ws: Path, run: Path, tmp_path: Path) -> None:

@@ -121,13 +121,11 @@ def tune(where: str, base: str, out: Path, options: Tune, *, revision: str | Non
         with first_goes_first("cpu" if options.device == "cpu" else "cuda"):
             asked = record.told_of(where, base, model, clips, chosen, options, processes())
             told, finished = record.begun(out, asked)
-        if not finished:
-            with hushed():
-                told = _trained(out, told, model, clips, chosen, options, begun)
-    history = json.loads((out / HISTORY).read_text(encoding="utf-8"))
-    losses = [entry["loss"] for entry in history]
-    data = told["data"]
-    counts = told["steps"], told.pop("now", 0), sum(data["examples"].values()), data["clips"]
+        with hushed():
+            trained = 0 if finished else _trained(out, told, model, clips, chosen, options, begun)
+    told, history = (json.loads((out / name).read_text(encoding="utf-8")) for name in (RUN, HISTORY))
+    losses, data = [entry["loss"] for entry in history], told["data"]
+    counts = told["steps"], trained, sum(data["examples"].values()), data["clips"]
     return Tuned(str(out), *counts, losses[0], losses[-1], told["seconds"])
 
 
@@ -178,8 +176,8 @@ def _trained(
     examples: list[Example],
     options: Tune,
     begun: float,
-) -> dict[str, Any]:
-    """Train, and write what the run is known by, `run.json` last."""
+) -> int:
+    """Train, and write what the run is known by, `run.json` last; how many steps were made in this call."""
     from equime.recognise.training.spread import is_first, wait
 
     processor, model = open_base(base, options.device, options.dtype, options.quantise)
@@ -197,7 +195,7 @@ def _trained(
         _write(out / RUN, told)
         shutil.rmtree(out / record.STATES, ignore_errors=True)
     wait(options.device)
-    return told | {"now": now}
+    return now
 
 
 @dataclass(frozen=True)
