@@ -157,9 +157,8 @@ class TestTaught:
         told = capsys.readouterr().out
         assert "seen - shuffled" in told and "retrieval" in told and "scores.json" in told
         found = json.loads((out / "scores.json").read_text())
-        assert {path.name for path in out.iterdir()} == {
-            *("answers.parquet", "retrieval.parquet", "scores.csv", "scores.json")
-        }
+        kept = {"answers.parquet", "retrieval.parquet", "scores.csv", "scores.json"}
+        assert {path.name for path in out.iterdir()} == kept | {".lock"}
         by = {(f["measure"], f["of"], f["scope"], f["by"], f["group"]): f for f in found["findings"]}
         assert by["unit F1", "", "units question, seen", "", ""]["value"] == 1
         constant = by["unit F1", "", "units question, constant", "", ""]

@@ -78,7 +78,7 @@ def inputs(
     """
     seen: dict[str, Any] = {}
     if videos:
-        seen |= {"videos": [video.frames for video in videos], "do_sample_frames": False}
+        seen |= {"videos": [[video.frames] for video in videos], "do_sample_frames": False}
         seen |= {"video_metadata": [video.metadata for video in videos]}
     if images:
         seen["images"] = [list(several) for several in images]

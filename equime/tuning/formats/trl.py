@@ -50,8 +50,9 @@ def loading(files: Sequence[str], shown: Shown) -> str:
     )
     pairs = "" if shown.images or not any("_preference" in file for file in files) else NO_VIDEO
     return f"""\
-Run in this folder, since paths are relative to it; checked with TRL 1.16, transformers 5.23 and datasets 5.2. It takes
-datasets 4.7: older ones put `video: None` into texts, and the template then counts a second video.
+Run in this folder, since paths are relative to it; checked with TRL 1.16, transformers 5.23 and datasets 5.2. Videos
+take TRL 1.15: older ones pass none to the processor, some without a word. They take datasets 4.7: older ones put
+`video: None` into texts, and the template then counts a second video.
 
 ```python
 from datasets import load_dataset

@@ -86,6 +86,7 @@ def made_trainer(
     transformers = need("transformers", extra=EXTRA)
     rows = datasets.Dataset.from_dict({"images": [[]] * count, "n": list(range(count))})
     model.train()  # it was opened to answer
+    transformers.set_seed(options.seed)  # not every TRL does so before it draws the adapter's first weights
     trainer = trl.SFTTrainer(
         model,
         args=_arguments(model, steps, options, states),
