@@ -11,10 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from make_workspace import make_workspace
+from make_workspace import add_rows, make_row, make_workspace
 
 from equime import schema
 from equime.cli import main
+from equime.table import Table
 
 Row = dict[str, Any]
 Change = Callable[[int, Row], Row]
@@ -138,6 +139,23 @@ def test_answers_to_unknown_clips(
 def test_a_table_is_no_data_set(verb: str, ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path / f"answers.{ending}", answers())
     assert f"got the table {path}" in refused(capsys, verb, path)
+
+
+def test_captions_and_dose_sweeps_are_repeated_under_both_labellers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = []
+    for k in range(160):
+        row = make_row(k, k // 4, k % 4, "happiness")
+        dose = {"design": "dose", "action_units": [{"au": 12, "side": "B", "intensity": "ABCD"[k % 4]}]}
+        said = {"tag_gender": schema.GENDERS[k // 4 % 3 % 2], "caption": f"A {'lip' if k % 3 else 'brow'} moves."}
+        rows.append(row | (dose if k % 8 < 4 else {}) | said)
+    add_rows(Table.create(tmp_path / "ws", shard_rows=200), rows, ["plan", "caption", "tag", "score"])
+    found = audited(capsys, "labels", str(tmp_path / "ws"))["findings"]
+    for measure in ("largest word contrast", "threshold gap"):
+        labellers = {each["labels"] for each in found if each["measure"] == measure and each["by"] == "gender"}
+        assert labellers == {"source", "tag"}, measure
+    assert not any(each["group"] for each in found if each["measure"] in ("threshold", "log-odds"))
 
 
 def test_unknown_attributes_and_places(workspace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

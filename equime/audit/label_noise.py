@@ -4,9 +4,10 @@
 
     equime audit labels WORKSPACE --predictions PREDICTIONS --confusion study.csv
 
-First how reliable the labels are; then evenness, associations and gaps under the labels of the sources and under the
-tagger's, and how far they differ; with a validation study also what is left of shares and gaps over true groups. All
-labels are *perceived*.
+First how reliable the labels are; then evenness, associations and gaps, of captions and dose sweeps too, under the
+labels of the sources and under the tagger's, and how far they differ; with a validation study also what is left of
+shares and gaps over true groups. Matched pairs are not repeated: across which labels they go is planned. All labels are
+*perceived*.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from equime.audit import association, generator, performance, reliability, representation
+from equime.audit import association, doses, generator, performance, reliability, representation, text
 from equime.audit.result import Audit, Finding
 from equime.audit.tables import answers
 from equime.audit.tables.files import SUFFIXES
@@ -29,7 +30,9 @@ from equime.planning.equity_audit import Confusion
 QUESTION: Final = "How far can the labels of groups be believed, and does what is said of groups hold all the same?"
 COLUMNS: Final = tuple(
     dict.fromkeys(
-        name for part in (answers, association, generator, reliability, representation) for name in part.COLUMNS
+        name
+        for part in (answers, association, doses, generator, reliability, representation, text)
+        for name in part.COLUMNS
     )
 )
 
@@ -130,6 +133,8 @@ def _repeated(both: dict[str, Rows], predictions: Path | None, notes: list[str])
         representation.representation,
         association.association,
         generator.generator,
+        text.text,
+        partial(_doses, predictions),
     ]
     if predictions:
         asked.append(partial(_performance, predictions))
@@ -145,6 +150,10 @@ def _repeated(both: dict[str, Rows], predictions: Path | None, notes: list[str])
 
 def _performance(predictions: Path, rows: Rows) -> Audit:
     return performance.performance(answers.read_answers(predictions, rows))
+
+
+def _doses(predictions: Path | None, rows: Rows) -> Audit:
+    return doses.doses(rows, answers.read_answers(predictions, rows) if predictions else None)
 
 
 def _corrected(rows: Rows, predictions: Path | None, study: Confusion) -> Iterator[Audit]:
