@@ -182,7 +182,7 @@ def test_a_cut_holds_the_frames_of_the_view(exported: dict[tuple[str, str], Expo
         decoded = video.decode(exported["trl", "apex"].out / path)
         seen = view.of(clips.row(row["equime"]["clip_id"]))
         assert [index_of(frame) for frame in decoded] == list(seen.indices)
-        assert np.abs(decoded.astype(int) - seen.pictures).mean() < 3
+        assert np.abs(decoded.astype(int) - seen.frames).mean() < 3
         facts = row["equime"]
         assert facts["frames"] == SHOWN == len(decoded) and facts["fps"] == facts["sample_fps"] == 24
         assert facts["start_ms"] == pytest.approx(1000 * seen.indices[0] / 24, abs=1e-3)

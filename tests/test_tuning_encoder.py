@@ -103,7 +103,7 @@ class TestShown:
         batch = made(Encoder(tiny.processor(), View(frames=4)), clips, two, ANSWERS)
         shown = seen(clips, View(frames=4), two)
         for row in range(2):
-            levels = shown[row].pictures.mean(axis=(1, 2)) / 255  # (4, 3)
+            levels = shown[row].frames.mean(axis=(1, 2)) / 255  # (4, 3)
             pixels = batch["pixel_values_videos"].reshape(2, 2, -1, 3, 2, 14 * 14)[row]
             kind = tiny.processor().video_processor
             mean, std = np.array(kind.image_mean)[:, None], np.array(kind.image_std)[:, None]
@@ -189,7 +189,7 @@ class TestClips:
 
     def test_a_view_takes_its_frames_around_the_apex(self, clips: Clips, two: list[Example]) -> None:
         [shown] = seen(clips, View(frames=4), two[:1])
-        assert [index_of(picture) for picture in shown.pictures] == list(shown.indices)
+        assert [index_of(picture) for picture in shown.frames] == list(shown.indices)
         assert clips.facts(two[0].clip_id)["apex"] in shown.indices
 
 

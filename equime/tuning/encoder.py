@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
-from equime.captioning.vlm_inputs import Side, Stretch, inputs
+from equime.captioning.vlm_inputs import Side, inputs
 from equime.checkpoints import first_sentence
 from equime.errors import EquimeError
 from equime.tuning.example import Example
@@ -139,9 +139,9 @@ class Encoder:
     def _made(self, texts: list[str], seen: Sequence[Seen], side: Side) -> Any:
         shown: dict[str, Any] = {}
         if not self.blind and self.view.name == "keyframes":
-            shown["images"] = [[*clip.pictures, clip.motion] for clip in seen]
+            shown["images"] = [[*clip.frames, clip.motion] for clip in seen]
         elif not self.blind:
-            shown["videos"] = [Stretch(c.pictures, c.indices, c.fps, c.num_frames) for c in seen]
+            shown["videos"] = seen
         try:
             made = inputs(self.processor, texts, side=side, extra=EXTRA, **shown)
         except Exception as error:  # each processor has its own way to say that counts differ

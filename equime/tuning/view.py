@@ -2,7 +2,7 @@
 
     view = View("apex", frames=16)
     seen = view.of(row)                   # row: with video, times and fps
-    seen.pictures, seen.indices
+    seen.frames, seen.indices
 
 Why it is said aloud: an expression of 318 ms is eight frames of 144. Sixteen frames spread over the clip miss its upper
 half more often than not, and two frames a second, which many processors take by default, miss all of it. So every file
@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from equime import flow, schema
+from equime.captioning.vlm_inputs import Stretch
 from equime.clip import Clip, Sampling, consecutive, misses_expression
 from equime.errors import EquimeError
 from equime.noise import noise, seed_of
@@ -43,21 +44,13 @@ STRONGEST: Final = 0.02
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What is shown of one clip.
+class Seen(Stretch):
+    """What is shown of one clip: frames, which these are, and how they move.
 
     Attributes:
-        pictures: uint8 (T, H, W, 3), RGB, in order of time.
-        indices: Which frames of the clip these are, 0-based, ascending.
-        fps: Of the clip.
-        num_frames: Of the clip.
         motion: uint8 (H, W, 3): optical flow from onset to apex, direction as hue, length as brightness; or None.
     """
 
-    pictures: Frames
-    indices: Sequence[int]
-    fps: float
-    num_frames: int
     motion: Frames | None = None
 
 
@@ -98,9 +91,9 @@ class View:
         if row.get("sha256"):
             clip.verify()
         indices = self.indices(row)
-        pictures = clip.frames_at(indices, self.size or None)
-        motion = _motion(pictures[0], pictures[1]) if self.name == "keyframes" else None
-        return Seen(pictures, indices, clip.fps, clip.num_frames, motion)
+        frames = clip.frames_at(indices, self.size or None)
+        motion = _motion(frames[0], frames[1]) if self.name == "keyframes" else None
+        return Seen(frames, indices, clip.fps, clip.num_frames, motion)
 
     def indices(self, row: Mapping[str, Any]) -> list[int]:
         """Which frames of a row's clip are shown, 0-based, ascending; no video is read where the row tells its length.

@@ -160,8 +160,8 @@ class Cut:
         if shown.videos:
             comment = _comment(clip, shown)
             rate = _rate(shown.indices, clip.fps)
-            return {shown.videos[0]: video.encode(seen.pictures, fps=rate, comment=comment)}
-        pictures = [*seen.pictures, *([] if seen.motion is None else [seen.motion])]
+            return {shown.videos[0]: video.encode(seen.frames, fps=rate, comment=comment)}
+        pictures = [*seen.frames, *([] if seen.motion is None else [seen.motion])]
         return {path: _jpeg(picture, clip.clip_id) for path, picture in zip(shown.images, pictures, strict=True)}
 
     def _seen(self, row: Row, shown: Shown) -> Seen:
