@@ -24,7 +24,7 @@ from equime.errors import EquimeError
 from equime.table import Table
 from equime.tuning.example import TASKS, Example, Truth
 from equime.tuning.examples import captions, questions
-from equime.tuning.examples.draw import examples
+from equime.tuning.examples.draw import draw, examples
 from equime.tuning.examples.planned import Company, Planned
 from equime.tuning.examples.preferences import other_intensity, other_side, other_unit, preferred
 
@@ -166,17 +166,18 @@ def test_a_macro_control_is_told_and_has_no_emotion() -> None:
     assert {"unit", "present"} <= kinds <= {"unit", "present", "side"}
 
 
-def test_what_is_left_out_and_what_is_reworded_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    rows = [make_row(number, 0, number, "happiness", failed=[3, 4]) | {"caption": None} for number in range(6)]
+def test_what_is_left_out_and_what_is_reworded_is_said(tmp_path: Path) -> None:
+    rows = [make_row(number, 0, number, "happiness", failed=[3, 4]) | {"caption": None} for number in range(7)]
     rows[0] |= {"control": "blink", "emotion": None}
     rows[1] |= {"captioner": "a model", "caption": "A face that smiles."}
+    rows[2] |= {"action_units": None}
     add_rows(Table.create(tmp_path / "ws", shard_rows=8), rows)
-    examples(str(tmp_path / "ws"))
-    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
-        "2 of 6 clips were not made and are left out",
-        "1 of 6 clips blink and are left out",
-        "1 caption told another plan than the clip's: the plan's words are taught instead",
-    ]
+    drawn = draw(str(tmp_path / "ws"))
+    assert drawn.left == {"clips that were not made": 2, "clips that blink": 1}
+    unknown = "1 clip without known units: asked for the emotion alone"
+    assert drawn.notes == [unknown, "1 caption told another plan than the clip's: answered in the plan's words"]
+    asked = draw(str(tmp_path / "ws"), ["question"], splits=["train"])
+    assert (asked.left, asked.notes) == (drawn.left, [unknown])  # no caption is an answer there
 
 
 def test_a_blink_is_told_and_not_asked_for_units() -> None:

@@ -1,8 +1,9 @@
 """The examples of a data set: every question about every clip that was made, from its metadata alone.
 
-    from equime.tuning.examples.draw import examples
+    from equime.tuning.examples.draw import draw, examples
     found = examples("ws", ["caption", "question"])       # or a release, a tree, OWNER/NAME[@VERSION] on the Hub
     found[0].question, found[0].answer, found[0].split
+    draw("ws", ["caption"]).left                          # {"clips that were not made": 3}
 
 Deterministic: what is drawn for a clip hashes the seed and the clip's id, so a data set that gains faces keeps the
 examples it had. Splits are the data set's own, by subject; a subject in two of them is refused, as a model would be
@@ -11,8 +12,8 @@ tested on a face that it was trained on. Emotions are *intended*; groups are of 
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, get_args
 
 import numpy as np
@@ -33,7 +34,21 @@ from equime.wording import counted
 
 COLUMNS: Final = planned.COLUMNS
 """What is read of a data set, beside the labels of its subjects."""
-logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The examples of a data set.
+
+    Attributes:
+        examples: In the order of its clips, for each clip in the order of the tasks.
+        left: What of the splits is not in them, and how often.
+        notes: What a user should know of those that are.
+    """
+
+    examples: list[Example]
+    left: dict[str, int]
+    notes: list[str]
 
 
 def examples(
@@ -45,7 +60,20 @@ def examples(
     splits: Sequence[str] | None = None,
     limit: int | None = None,
 ) -> list[Example]:
-    """The examples of a data set, in the order of its clips, for each clip in the order of `tasks`.
+    """The examples alone, as of `draw`."""
+    return draw(where, tasks, labels=labels, seed=seed, splits=splits, limit=limit).examples
+
+
+def draw(
+    where: str,
+    tasks: Sequence[Task] = TASKS,
+    *,
+    labels: str | None = None,
+    seed: int = 0,
+    splits: Sequence[str] | None = None,
+    limit: int | None = None,
+) -> Drawn:
+    """Draw the examples of a data set.
 
     Args:
         where: A workspace, a release's or tree's folder, or OWNER/NAME[@VERSION] on the Hub.
@@ -62,7 +90,8 @@ def examples(
     _check("split", schema.SPLITS if splits is None else splits, schema.SPLITS)
     if limit is not None and limit < 1:
         raise EquimeError(f"expected a limit of 1 clip or more, got {limit = }")
-    table = audited.label(where, _made(where), labels, audited.glasses(where)).table
+    made, left = _made(where, splits or schema.SPLITS)
+    table = audited.label(where, made, labels, audited.glasses(where)).table
     clips = list(planned.planned(table, seed, audited.ATTRIBUTES))
     company = Company(clips)
     chosen = _limited(_of_splits(where, clips, splits), seed, limit)
@@ -72,8 +101,8 @@ def examples(
         "question": lambda clip: asked(clip, company),
         "preference": lambda clip: preferred(clip, company),
     }
-    _tell(chosen, where)
-    return [example for clip in chosen for task in dict.fromkeys(tasks) for example in makers[task](clip)]
+    found = [example for clip in chosen for task in dict.fromkeys(tasks) for example in makers[task](clip)]
+    return Drawn(found, {why: number for why, number in left.items() if number}, list(_notes(chosen, tasks)))
 
 
 def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
@@ -81,27 +110,26 @@ def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
         raise EquimeError(f"expected {what}s among {', '.join(known)}, got {given!r}")
 
 
-def _made(where: str) -> pa.Table:
-    """The rows of the clips that were made, each with a subject and a split.
+def _made(where: str, splits: Sequence[str]) -> tuple[pa.Table, dict[str, int]]:
+    """The rows of the clips that were made, each with a subject and a split, and how many of the splits are left out.
 
     Controls that blink are left out: no plan says when, so that an answer would tell what most views do not show.
     """
-    planned = audited.read_rows(where, COLUMNS)
-    made = planned.filter(pc.and_(pc.is_valid(planned["num_frames"]), pc.is_null(planned["generate_error"])))
+    rows = audited.read_rows(where, COLUMNS)
+    filled = {
+        "split": pc.fill_null(rows["split"], schema.SPLITS[0]),
+        "subject_id": pc.coalesce(rows["subject_id"], rows["clip_id"]),
+    }
+    for name, column in filled.items():
+        rows = rows.set_column(rows.column_names.index(name), name, column)
+    made = rows.filter(pc.and_(pc.is_valid(rows["num_frames"]), pc.is_null(rows["generate_error"])))
     if not len(made):
         raise EquimeError(f"no clip of {where} was made yet: run `equime generate {where}`")
     table = made.filter(pc.not_equal(pc.fill_null(made["control"], ""), "blink"))
-    for number, why in ((len(planned) - len(made), "were not made"), (len(made) - len(table), "blink")):
-        if number:
-            logger.warning("%s: %d of %d clips %s and are left out", where, number, len(planned), why)
-    filled = {
-        "split": pc.fill_null(table["split"], schema.SPLITS[0]),
-        "subject_id": pc.coalesce(table["subject_id"], table["clip_id"]),
-    }
-    for name, column in filled.items():
-        table = table.set_column(table.column_names.index(name), name, column)
     _check_subjects(where, table)
-    return table
+    counts = (pc.sum(pc.is_in(some["split"], pa.array(splits))).as_py() or 0 for some in (rows, made, table))
+    all_of_them, there, kept = counts
+    return table, {"clips that were not made": all_of_them - there, "clips that blink": there - kept}
 
 
 def _check_subjects(where: str, table: pa.Table) -> None:
@@ -130,11 +158,10 @@ def _limited(clips: list[Planned], seed: int, limit: int | None) -> list[Planned
     return [clips[place] for place in sorted(ranks)]
 
 
-def _tell(clips: Sequence[Planned], where: str) -> None:
-    unknown = sum(not clip.is_known for clip in clips)
-    if unknown:
-        logger.warning("%s: %d clips without known units are asked for their emotion alone", where, unknown)
-    reworded = sum(clip.is_known and bool(clip.caption) and not is_used(clip) for clip in clips)
-    if reworded:
-        told = counted(reworded, "caption")
-        logger.warning("%s: %s told another plan than the clip's: the plan's words are taught instead", where, told)
+def _notes(clips: Sequence[Planned], tasks: Sequence[Task]) -> Iterator[str]:
+    if unknown := sum(not clip.is_known for clip in clips):
+        yield f"{counted(unknown, 'clip')} without known units: asked for the emotion alone"
+    if {"caption", "json"} & set(tasks):
+        reworded = sum(clip.is_known and bool(clip.caption) and not is_used(clip) for clip in clips)
+        if reworded:
+            yield f"{counted(reworded, 'caption')} told another plan than the clip's: answered in the plan's words"

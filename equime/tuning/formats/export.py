@@ -33,7 +33,7 @@ from equime.remote import HubRepo, is_repo
 from equime.table import sweep, writing
 from equime.tuning.clips import Clips
 from equime.tuning.example import Example
-from equime.tuning.examples.draw import examples as draw
+from equime.tuning.examples.draw import Drawn, draw
 from equime.tuning.formats import i2v, media, readme, trl
 from equime.tuning.formats.markup import markup
 from equime.tuning.formats.media import Cut, Shown
@@ -87,7 +87,8 @@ def export(where: str, out: Path | str, options: Export | None = None, *, progre
     where, source = _pinned(where)
     settings = result_fields(options)
     _check_folder(out, where, settings, source["name"])
-    found, left = _examples(where, options)
+    drawn = _drawn(where, options)
+    found, left = drawn.examples, drawn.left
     clips = Clips(where)
     wanted, failed = _shown(found, clips, options.cut)
     with ExitStack() as stack:
@@ -100,7 +101,7 @@ def export(where: str, out: Path | str, options: Export | None = None, *, progre
             raise EquimeError(f"no clip can be shown: {one_line(next(iter(failed.values()), 'there is none'))}")
         left |= {"examples of clips that cannot be shown": len(found) - len(kept)} if failed else {}
         manifest = write_texts(out, kept, wanted, options, source, left, failed)
-    notes = [f"left out: {number} {why}" for why, number in left.items()]
+    notes = [*(f"left out: {number} {why}" for why, number in left.items()), *drawn.notes]
     if options.format == "trl" and "preference" in options.held and not options.cut.is_pictured:
         notes.append(trl.NEEDS_PICTURES)
     view, any_shown = options.cut.view, next(iter(wanted.values()))
@@ -147,15 +148,15 @@ def _check_folder(out: Path, where: str, settings: Mapping[str, Any], source: st
         raise EquimeError(f"{out} holds another export ({', '.join(differ)}): name another folder")
 
 
-def _examples(where: str, options: Export) -> tuple[list[Example], dict[str, int]]:
-    """What is asked, and how many examples were left out, by why."""
+def _drawn(where: str, options: Export) -> Drawn:
+    """What is asked, and how much was left out, by why."""
     tasks = options.held or i2v.DRAWN
-    found = draw(
+    drawn = draw(
         where, tasks, labels=options.labels, seed=options.seed, splits=options.splits or None, limit=options.limit
     )
-    left: dict[str, int] = {}
+    found, left, notes = drawn.examples, drawn.left, drawn.notes
     if options.format == "i2v":
-        found, without = i2v.prompted(where, found)
+        (found, without), notes = i2v.prompted(where, found), []  # prompts are the words there, not captions
         left |= {"clips without a prompt": without} if without else {}
     kept = []
     for example in found:
@@ -167,7 +168,7 @@ def _examples(where: str, options: Export) -> tuple[list[Example], dict[str, int
             left[why] = left.get(why, 0) + 1
     if not kept:
         raise EquimeError(f"{where} has nothing to export as {options.format}: left out {left or 'nothing'}")
-    return kept, left
+    return Drawn(kept, left, notes)
 
 
 def _shown(examples: Sequence[Example], clips: Clips, cut: Cut) -> tuple[dict[str, Shown], dict[str, str]]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
 import time
 import warnings
@@ -34,7 +35,7 @@ from equime.table import replacing
 from equime.tuning.clips import Clips
 from equime.tuning.encoder import EXTRA, IGNORED, Encoder
 from equime.tuning.example import Example
-from equime.tuning.examples.draw import examples as drawn
+from equime.tuning.examples.draw import draw
 from equime.tuning.training import card, record
 from equime.tuning.training.adapter import (
     ADAPTER,
@@ -52,6 +53,7 @@ from equime.tuning.training.options import Tune
 
 HISTORY: Final = "history.json"
 CARD: Final = "README.md"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,11 @@ def tune(where: str, base: str, out: Path, options: Tune, *, revision: str | Non
         found_base(base, revision) as model,
     ):
         clips = Clips(where)
-        chosen = drawn(where, options.learnt, seed=options.seed, splits=["train"], limit=options.limit)
+        drawn = draw(where, options.learnt, seed=options.seed, splits=["train"], limit=options.limit)
+        chosen = drawn.examples
+        if is_first():
+            for note in [*(f"left out: {number} {why}" for why, number in drawn.left.items()), *drawn.notes]:
+                logger.warning("%s", note)
         _require_shown(clips, chosen, options)
         with first_goes_first("cpu" if options.device == "cpu" else "cuda"):
             asked = record.told_of(where, base, model, clips, chosen, options, processes())
